@@ -1,0 +1,1 @@
+//! Arenas, buffers, queues, time: what everything stands on. Uses std only; knows no protocol, no I/O.

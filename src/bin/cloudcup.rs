@@ -1,0 +1,3 @@
+//! The service: master, and by exec of itself its workers and helpers.
+
+fn main() {}

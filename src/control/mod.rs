@@ -1,0 +1,1 @@
+//! The control surface written once: D-Bus names, interfaces, rights, answer types.

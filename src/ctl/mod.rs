@@ -1,0 +1,1 @@
+//! cupctl: commands and output formats.

@@ -1,0 +1,1 @@
+//! The two embedded backends of `cloudcup --demo`.

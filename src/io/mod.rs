@@ -1,0 +1,1 @@
+//! Sockets, readiness, transports, dialling: the worker's edge to the kernel.

@@ -1,0 +1,1 @@
+//! Messages and descriptors between the master and its children.

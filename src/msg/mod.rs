@@ -1,0 +1,1 @@
+//! Neutral HTTP messages: heads, fields, body sizes, pieces.

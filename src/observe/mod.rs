@@ -1,0 +1,1 @@
+//! Counters, access records, journal encodings: passive data.

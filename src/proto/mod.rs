@@ -1,0 +1,1 @@
+//! Protocol codecs: bytes and time in, neutral events out, and back. No I/O.

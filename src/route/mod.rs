@@ -1,0 +1,1 @@
+//! Host and path table to rule; lookup and explanation share one walk.

@@ -1,0 +1,1 @@
+//! The board: one memfd of gauges and lines shared by all workers.

@@ -1,0 +1,1 @@
+//! System calls and descriptors: the only room with unsafe code.
