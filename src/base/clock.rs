@@ -1,13 +1,14 @@
 //! Time as a value.
 //!
-//! [`Time`] is a point on the monotonic clock, in nanoseconds since an arbitrary start of this
-//! process. Everything pure takes `now: Time`; [`Clock`] is the only reader of the real clocks, so
+//! [`Time`] is a point on the monotonic clock, in nanoseconds since an arbitrary start of this boot:
+//! all processes of the host agree on it, so that it may stand in memory which they share.
+//! Everything pure takes `now: Time`; [`Clock`] is the only reader of the real clocks, so
 //! the simulator can run hours in milliseconds.
 
-use std::sync::OnceLock;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use nix::time::{ClockId, clock_gettime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// A point in monotonic time, nanoseconds since this process's [`Clock`] was first read.
+/// A point in monotonic time, nanoseconds since an arbitrary start common to all processes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Time(u64);
 
@@ -53,11 +54,10 @@ impl Time {
 pub struct Clock;
 
 impl Clock {
-    /// The monotonic clock (`CLOCK_MONOTONIC`, clock_gettime(2)).
+    /// The monotonic clock (`CLOCK_MONOTONIC`, clock_gettime(2)); it can't fail on Linux.
     pub fn now() -> Time {
-        static START: OnceLock<Instant> = OnceLock::new();
-        let passed = START.get_or_init(Instant::now).elapsed();
-        Time::from_nanos(u64::try_from(passed.as_nanos()).unwrap_or(u64::MAX))
+        let now = clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(Duration::ZERO, Duration::from);
+        Time::from_nanos(u64::try_from(now.as_nanos()).unwrap_or(u64::MAX))
     }
 
     /// Wall-clock time since the Unix epoch; zero if the clock stands before it.
