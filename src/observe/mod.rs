@@ -2,5 +2,7 @@
 
 pub mod counters;
 pub mod histogram;
+pub mod reading;
 
 pub use counters::{Counter, Gauge, Timing};
+pub use reading::Reading;
