@@ -11,9 +11,10 @@ use ipnet::IpNet;
 use sha2::{Digest, Sha256};
 
 use crate::policy::Terms;
-use crate::route::{ListenerIndex, RouteTable, RuleId};
+use crate::route::{Condition, ListenerIndex, RouteTable, RuleId};
 
 use super::redirect::Template;
+use super::terms::TermsSet;
 
 /// Position of a pool in [`Plan::pools`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -66,6 +67,8 @@ pub struct Plan {
     pub pools: Vec<PoolPlan>,
     /// Terms of an exchange that met no listener's and no route's: the top level's.
     pub terms: Arc<Terms>,
+    /// What the top level says itself.
+    pub own: TermsSet,
     /// Caps of the whole process.
     pub limits: ProcessLimits,
     /// Where and what to record.
@@ -108,6 +111,8 @@ pub struct ListenerPlan {
     pub trusted_proxies: Vec<IpNet>,
     /// Terms of a connection before its request has found a route.
     pub terms: Arc<Terms>,
+    /// What the listener says itself.
+    pub own: TermsSet,
     /// Connections of this listener over all workers; `None` = only the process's cap.
     pub connections: Option<u32>,
 }
@@ -130,6 +135,10 @@ pub struct Rule {
     pub key: String,
     /// What it does.
     pub action: Action,
+    /// What it asks besides host and path.
+    pub condition: Condition,
+    /// What the rule says itself about time-outs and limits.
+    pub own: TermsSet,
     /// Terms by listener.
     pub(super) terms: Vec<Arc<Terms>>,
 }
@@ -194,6 +203,8 @@ pub struct PoolPlan {
     pub members: Vec<MemberPlan>,
     /// Terms of a connection that no exchange uses (top level, then the pool's own).
     pub terms: Arc<Terms>,
+    /// What the pool says itself.
+    pub own: TermsSet,
 }
 
 /// One backend.
