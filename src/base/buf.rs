@@ -180,6 +180,19 @@ impl Buf {
         true
     }
 
+    /// Exactly `n` bytes of free space behind the unread ones, to be written and then
+    /// [`Buf::commit`]ted (fewer may be). `None` when they don't fit or no block is held.
+    pub fn spare(&mut self, n: usize) -> Option<&mut [u8]> {
+        if n > self.room() || self.block.is_none() {
+            return None;
+        }
+        if self.end as usize + n > BLOCK {
+            self.compact();
+        }
+        let at = self.end as usize;
+        self.block.as_mut().and_then(|block| block.get_mut(at..at + n))
+    }
+
     /// Appends as many of `bytes` as fit; returns how many. Takes a block when needed.
     pub fn append(&mut self, bytes: &[u8], pool: &mut BufPool) -> usize {
         let n = bytes.len().min(self.room());

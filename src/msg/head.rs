@@ -76,14 +76,33 @@ impl Place {
         self.len == 0
     }
 
+    /// Where the first byte is.
     #[inline]
-    const fn end(self) -> usize {
-        self.start as usize + self.len as usize
+    pub const fn start(self) -> usize {
+        self.start as usize
+    }
+
+    /// The place from the first byte of this one to the last of `last`, which lies behind it.
+    #[inline]
+    pub const fn through(self, last: Place) -> Place {
+        Place { start: self.start, len: (last.start + last.len).saturating_sub(self.start) }
+    }
+
+    /// The place `part` of the bytes at this one; `part` counts from its first byte.
+    #[inline]
+    pub const fn part(self, part: Place) -> Place {
+        Place { start: self.start + part.start, len: part.len }
+    }
+
+    /// The bytes of `block` here; none when it is shorter.
+    #[inline]
+    pub fn of(self, block: &[u8]) -> &[u8] {
+        block.get(self.start()..self.end()).unwrap_or_default()
     }
 
     #[inline]
-    fn of(self, block: &[u8]) -> &[u8] {
-        block.get(self.start as usize..self.end()).unwrap_or_default()
+    const fn end(self) -> usize {
+        self.start as usize + self.len as usize
     }
 }
 
@@ -484,6 +503,12 @@ impl Head {
         self.status = 0;
         self.method = method;
         self.word = text;
+        self.target = target;
+    }
+
+    /// Sets the target from a place the caller has checked.
+    #[inline]
+    pub fn index_target(&mut self, target: Place) {
         self.target = target;
     }
 

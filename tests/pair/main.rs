@@ -1,0 +1,5 @@
+//! Codec pairs in memory: a client codec talks to a server codec through byte buffers that are
+//! split in every way.
+
+mod h1;
+mod wire;
