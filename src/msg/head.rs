@@ -474,6 +474,18 @@ impl Head {
         before - self.fields.len()
     }
 
+    /// Keeps the fields that `keep` says so about. Returns how many went.
+    pub fn retain(&mut self, mut keep: impl FnMut(FieldRef<'_>) -> bool) -> usize {
+        let before = self.fields.len();
+        let block = &self.block;
+        self.fields.retain(|field| {
+            let name = field.name_place().of(block);
+            let value = field.value_place().of(block);
+            keep(FieldRef { name, value, known: field.known })
+        });
+        before - self.fields.len()
+    }
+
     // --- for codecs ---------------------------------------------------------------------------
 
     /// Clears it and copies the text of a head in; the [`Place`]s of the following calls count

@@ -3,6 +3,7 @@
 //! Plain data, made once by `config` (nearest of route, pool, listener, top wins) and shared by
 //! reference; equal terms are one object. Nothing here applies anything.
 
+use super::forward::Forwarding;
 use std::time::Duration;
 
 /// How long each phase may take. `None` = as long as it likes. The list is closed.
@@ -80,4 +81,6 @@ pub struct Terms {
     pub timeouts: Timeouts,
     /// How much it may take.
     pub limits: Limits,
+    /// What the backend is told about the client.
+    pub forwarding: Forwarding,
 }
