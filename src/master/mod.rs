@@ -1,6 +1,7 @@
 //! The control plane: sockets, supervision, applies, commands. Never touches a byte of traffic.
 
 pub mod apply;
+pub mod bus;
 pub mod command;
 pub mod events;
 pub mod history;

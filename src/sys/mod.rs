@@ -10,6 +10,7 @@ pub mod fd;
 pub mod map;
 pub mod memfd;
 pub mod message;
+pub mod peer;
 pub mod pipe;
 pub mod poll;
 pub mod process;

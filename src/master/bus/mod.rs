@@ -1,0 +1,279 @@
+//! The control surface, served: `org.cloudcup1` on the system or user bus, and peer-to-peer on the
+//! control socket.
+//!
+//! One thread, `dbus`, runs everything here; it reaches the master only through the command door
+//! and hears of it only through events, so a stuck caller, a lost bus or a flood on the socket never
+//! touches the master's loop or the traffic. A bus that is absent or goes away is tried again; the
+//! control socket works without one.
+
+mod access;
+mod document;
+mod endpoint;
+mod failure;
+mod manager;
+mod objects;
+mod peers;
+mod pump;
+mod shared;
+mod show;
+mod socket;
+#[cfg(test)]
+mod tests;
+mod tree;
+
+pub use socket::ControlFile;
+
+use crate::control::names;
+use crate::control::rights::{Mode, Rules};
+use crate::master::command::CommandSender;
+use crate::master::events::Event;
+use access::Access;
+use endpoint::{Endpoint, Published, serve};
+use futures_channel::{mpsc, oneshot};
+use pump::Roster;
+use shared::Shared;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use zbus::connection::Builder;
+use zbus::fdo::{RequestNameFlags, RequestNameReply};
+use zruntime::SharedRuntime;
+
+/// First wait before a lost or absent bus is tried again; doubles up to [`RETRY_MAX`].
+const RETRY_MIN: Duration = Duration::from_millis(500);
+/// Longest wait between two tries.
+const RETRY_MAX: Duration = Duration::from_secs(15);
+/// Longest wait for answers under way when the service ends.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// Which bus the service lives on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BusKind {
+    /// The system bus.
+    System,
+    /// The user's bus.
+    User,
+}
+
+/// What the control surface needs to know.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The bus to be on; none for a service that wants only its control socket.
+    pub bus: Option<BusKind>,
+    /// Where the control socket goes; none for a service that wants none.
+    pub control: Option<PathBuf>,
+    /// How the service was started: who may do what.
+    pub mode: Mode,
+}
+
+/// The running control surface. Dropping it ends the thread and removes the control socket.
+#[derive(Debug)]
+pub struct Bus {
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+    counters: Arc<Counters>,
+    shared: Arc<Shared>,
+    _file: Option<ControlFile>,
+}
+
+/// What the control surface counts besides [`Access`].
+#[derive(Debug, Default)]
+struct Counters {
+    peers: AtomicU64,
+    peers_limit_hit_total: AtomicU64,
+    bus_connected: AtomicU64,
+}
+
+/// Starts the control surface: binds the control socket, then starts the thread.
+///
+/// Errors: those of the control socket (`PermissionDenied`, `AddrInUse`, bind(2)) and of starting a
+/// thread. A missing bus is no error.
+pub fn start(
+    settings: &Settings,
+    commands: CommandSender,
+    events: mpsc::Receiver<Event>,
+) -> io::Result<Bus> {
+    let own_uid = crate::sys::process::effective_uid();
+    let admin_gid = admin_gid();
+    let rules = Rules { mode: settings.mode, own_uid, admin_gid };
+    let group = if settings.mode == Mode::System { admin_gid } else { None };
+    let (listener, file) = match &settings.control {
+        Some(path) => {
+            let (listener, file) = socket::bind(path, group)?;
+            (Some(listener), Some(file))
+        }
+        None => (None, None),
+    };
+    let shared = Arc::new(Shared::new(commands, Access::new(rules)));
+    let counters = Arc::<Counters>::default();
+    let (stop, stopped) = oneshot::channel();
+    let service = Service {
+        shared: Arc::clone(&shared),
+        counters: Arc::clone(&counters),
+        next_id: Arc::default(),
+    };
+    let bus = settings.bus;
+    let thread = std::thread::Builder::new()
+        .name("dbus".to_owned())
+        .spawn(move || zbus::block_on(service.run(bus, listener, events, stopped)))?;
+    Ok(Bus { stop: Some(stop), thread: Some(thread), counters, shared, _file: file })
+}
+
+/// The id of the admin group, where it exists.
+fn admin_gid() -> Option<u32> {
+    let group = nix::unistd::Group::from_name(names::ADMIN_GROUP).ok().flatten()?;
+    Some(group.gid.as_raw())
+}
+
+impl Bus {
+    /// The counters of the control surface by metric name, without `cloudcup_`.
+    pub fn counters(&self) -> [(&'static str, u64); 5] {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        [
+            ("control_peers", read(&self.counters.peers)),
+            ("control_peers_limit_hit_total", read(&self.counters.peers_limit_hit_total)),
+            ("control_refused_total", read(&self.shared.access.refused_total)),
+            ("control_pending_limit_hit_total", read(&self.shared.access.pending_limit_hit_total)),
+            ("control_bus_connected", read(&self.counters.bus_connected)),
+        ]
+    }
+}
+
+impl Drop for Bus {
+    fn drop(&mut self) {
+        if let Some(stop) = self.stop.take() {
+            // The thread may have ended by itself.
+            let _ = stop.send(());
+        }
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the control thread panicked");
+        }
+    }
+}
+
+/// The thread's side.
+#[derive(Clone, Debug)]
+struct Service {
+    shared: Arc<Shared>,
+    counters: Arc<Counters>,
+    next_id: Arc<AtomicU64>,
+}
+
+impl Service {
+    async fn run(
+        self,
+        bus: Option<BusKind>,
+        listener: Option<std::os::unix::net::UnixListener>,
+        events: mpsc::Receiver<Event>,
+        stopped: oneshot::Receiver<()>,
+    ) {
+        let runtime = match SharedRuntime::current() {
+            Ok(runtime) => runtime,
+            Err(error) => {
+                tracing::error!(%error, "the control thread cannot run");
+                return;
+            }
+        };
+        let (roster, joins) = pump::roster();
+        let mut tasks = Vec::new();
+        if let Some(kind) = bus {
+            let (service, runtime, roster) = (self.clone(), runtime.clone(), roster.clone());
+            tasks.push(zruntime::spawn(async move {
+                service.keep_on_bus(kind, &runtime, &roster).await;
+            }));
+        }
+        if let Some(listener) = listener {
+            let (service, runtime, roster) = (self.clone(), runtime.clone(), roster.clone());
+            tasks.push(zruntime::spawn(async move {
+                service.serve_peers(listener, &runtime, &roster).await;
+            }));
+        }
+        let pump = pump::Pump::new(Arc::clone(&self.shared), &runtime, events, joins);
+        tasks.push(zruntime::spawn(pump.run(runtime.clone())));
+        // An error means that the owner is gone, which is a stop as well.
+        let _ = stopped.await;
+        self.farewell(&runtime).await;
+        drop(tasks);
+    }
+
+    /// Lets answers under way go out, within a bound.
+    async fn farewell(&self, runtime: &SharedRuntime) {
+        let step = Duration::from_millis(5);
+        let mut left = FAREWELL;
+        while self.shared.access.is_busy() && !left.is_zero() {
+            runtime.sleep(step).await;
+            left = left.saturating_sub(step);
+        }
+        // Replies are written by tasks of their own: give the last ones a turn.
+        runtime.sleep(step).await;
+    }
+
+    fn number(&self) -> u64 {
+        self.next_id.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// What is published now; an empty tree while the master can't be asked.
+    async fn published(&self) -> Published {
+        let snapshot = self.shared.snapshot().await.unwrap_or_default();
+        Published::new(&self.shared, snapshot)
+    }
+
+    /// Stays on the bus: connects, serves, and connects again when it is lost.
+    async fn keep_on_bus(&self, kind: BusKind, runtime: &SharedRuntime, roster: &Roster) {
+        let mut wait = RETRY_MIN;
+        let mut told = String::new();
+        loop {
+            match self.join_bus(kind, roster).await {
+                Ok((id, connection)) => {
+                    tracing::info!(name = names::BUS_NAME, bus = ?kind, "serving on the bus");
+                    self.counters.bus_connected.store(1, Ordering::Relaxed);
+                    (wait, told) = (RETRY_MIN, String::new());
+                    connection.closed().await;
+                    self.counters.bus_connected.store(0, Ordering::Relaxed);
+                    roster.left(id);
+                    tracing::warn!("the bus is gone; the control socket still serves");
+                }
+                Err(error) => {
+                    // A missing bus is normal in containers: said once, not every few seconds.
+                    let text = error.to_string();
+                    if text != told {
+                        tracing::warn!(error = %text, "not on the bus; trying again");
+                        told = text;
+                    }
+                }
+            }
+            runtime.sleep(wait).await;
+            wait = (wait * 2).min(RETRY_MAX);
+        }
+    }
+
+    async fn join_bus(
+        &self,
+        kind: BusKind,
+        roster: &Roster,
+    ) -> zbus::Result<(u64, zbus::Connection)> {
+        let builder = match kind {
+            BusKind::System => Builder::system(),
+            BusKind::User => Builder::session(),
+        };
+        let published = self.published().await;
+        let way = access::Way::Bus;
+        let connection = serve(builder, &self.shared, &way, &published).build().await?;
+        let flags = RequestNameFlags::DO_NOT_QUEUE;
+        match connection.request_name_with_flags(names::BUS_NAME, flags.into()).await? {
+            RequestNameReply::PrimaryOwner | RequestNameReply::AlreadyOwner => {}
+            RequestNameReply::InQueue | RequestNameReply::Exists => {
+                return Err(zbus::Error::NameTaken);
+            }
+        }
+        let id = self.number();
+        let endpoint = Endpoint::new(id, connection.clone(), &self.shared, &way, published);
+        roster.joined(endpoint);
+        Ok((id, connection))
+    }
+}

@@ -1,0 +1,167 @@
+//! The callers of the control socket: accepted within bounds, each served on a connection of its
+//! own.
+
+use super::access::Way;
+use super::endpoint::{Endpoint, serve};
+use super::pump::Roster;
+use super::socket::{PeerSocket, caller};
+use super::{Counters, Service};
+use crate::control::names;
+use crate::control::rights::Caller;
+use std::collections::HashMap;
+use std::num::NonZeroUsize;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use zbus::connection::Builder;
+use zruntime::{AsyncIo, SharedRuntime};
+
+/// Longest time a caller may take for the handshake.
+const HANDSHAKE_WAIT: Duration = Duration::from_secs(5);
+/// Wait after an accept that failed for want of descriptors or memory.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Messages of one caller that may be read and not yet looked at.
+const QUEUE: NonZeroUsize = NonZeroUsize::new(8).unwrap();
+
+/// Who is connected: the number of connections of each uid.
+#[derive(Debug, Default)]
+struct Seats(Mutex<HashMap<u32, usize>>);
+
+/// One connection's seat; free again when this is dropped.
+#[derive(Debug)]
+struct Seat {
+    seats: Arc<Seats>,
+    counters: Arc<Counters>,
+    uid: u32,
+}
+
+impl Seats {
+    /// A seat for `uid`; `None` when [`names::PEERS_MAX`] are taken, or [`names::PEERS_PER_UID_MAX`]
+    /// by this uid (root excepted, so that nobody can lock root out).
+    fn take(self: &Arc<Seats>, uid: u32, counters: &Arc<Counters>) -> Option<Seat> {
+        let mut seats = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let all: usize = seats.values().sum();
+        let of_root = seats.get(&0).copied().unwrap_or(0);
+        let own = seats.entry(uid).or_insert(0);
+        let free = match uid {
+            0 => all < names::PEERS_MAX,
+            _ => all - of_root < names::PEERS_MAX / 2 && *own < names::PEERS_PER_UID_MAX,
+        };
+        if !free {
+            counters.peers_limit_hit_total.fetch_add(1, Ordering::Relaxed);
+            return None;
+        }
+        *own += 1;
+        counters.peers.store(all as u64 + 1, Ordering::Relaxed);
+        Some(Seat { seats: Arc::clone(self), counters: Arc::clone(counters), uid })
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut seats = self.seats.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(own) = seats.get_mut(&self.uid) {
+            *own -= 1;
+        }
+        seats.retain(|_, own| *own > 0);
+        let all: usize = seats.values().sum();
+        self.counters.peers.store(all as u64, Ordering::Relaxed);
+    }
+}
+
+impl Service {
+    /// Serves callers of the control socket until the task is dropped.
+    pub(super) async fn serve_peers(
+        &self,
+        listener: UnixListener,
+        runtime: &SharedRuntime,
+        roster: &Roster,
+    ) {
+        let listener = match AsyncIo::new(runtime, listener) {
+            Ok(listener) => listener,
+            Err(error) => {
+                tracing::error!(%error, "the control socket cannot be served");
+                return;
+            }
+        };
+        let guid = zbus::Guid::generate();
+        let seats = Arc::<Seats>::default();
+        loop {
+            let stream = match listener.read_with(UnixListener::accept).await {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    tracing::warn!(%error, "a caller of the control socket is lost");
+                    runtime.sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            };
+            let Ok(caller) = caller(&stream) else { continue };
+            let Some(seat) = seats.take(caller.uid, &self.counters) else {
+                tracing::warn!(uid = caller.uid, "too many callers on the control socket");
+                continue;
+            };
+            let (service, roster, guid) = (self.clone(), roster.clone(), guid.to_owned());
+            let runtime = runtime.clone();
+            zruntime::spawn(async move {
+                if let Err(error) =
+                    service.serve_peer(stream, caller, guid.into(), &runtime, &roster).await
+                {
+                    tracing::debug!(%error, "a caller of the control socket was dropped");
+                }
+                drop(seat);
+            })
+            .detach();
+        }
+    }
+
+    async fn serve_peer(
+        &self,
+        stream: UnixStream,
+        caller: Caller,
+        guid: zbus::OwnedGuid,
+        runtime: &SharedRuntime,
+        roster: &Roster,
+    ) -> zbus::Result<()> {
+        let id = self.number();
+        let socket = PeerSocket::new(runtime, stream, caller.uid)?;
+        let way = Way::Peer { id, caller };
+        let published = self.published().await;
+        let builder = Builder::socket(socket).server(guid).p2p().max_queued(QUEUE);
+        let build = serve(builder, &self.shared, &way, &published).build();
+        let connection = match runtime.timeout(HANDSHAKE_WAIT, build).await {
+            Ok(connection) => connection?,
+            Err(_) => return Err(zbus::Error::Handshake("it took too long".to_owned())),
+        };
+        let endpoint = Endpoint::new(id, connection.clone(), &self.shared, &way, published);
+        roster.joined(endpoint);
+        connection.closed().await;
+        roster.left(id);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seats_are_bounded_and_root_is_never_locked_out() {
+        let counters = Arc::<Counters>::default();
+        let seats = Arc::<Seats>::default();
+        let take = |uid| seats.take(uid, &counters);
+        let mut taken: Vec<Seat> = std::iter::from_fn(|| take(1000)).collect();
+        assert_eq!(taken.len(), names::PEERS_PER_UID_MAX);
+        taken.extend(std::iter::from_fn(|| take(1001)));
+        taken.extend(std::iter::from_fn(|| take(1002)));
+        assert_eq!(taken.len(), names::PEERS_MAX / 2);
+        let of_root: Vec<Seat> = std::iter::from_fn(|| take(0)).collect();
+        assert_eq!(of_root.len(), names::PEERS_MAX / 2);
+        assert_eq!(counters.peers_limit_hit_total.load(Ordering::Relaxed), 4);
+        assert_eq!(counters.peers.load(Ordering::Relaxed), names::PEERS_MAX as u64);
+        drop(taken);
+        drop(of_root);
+        assert_eq!(counters.peers.load(Ordering::Relaxed), 0);
+        assert!(take(1000).is_some());
+    }
+}

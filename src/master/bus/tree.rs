@@ -1,0 +1,168 @@
+//! Which objects a snapshot has, and the ObjectManager that lists them.
+//!
+//! [`nodes`] is the one place that maps rows to paths; publishing, listing and announcing all use
+//! it. The ObjectManager is ours rather than zbus's because listing needs a right.
+
+use super::access::{Sight, Way};
+use super::failure::Failure;
+use super::objects::{Backend, Pool, Values, Worker};
+use super::shared::Shared;
+use crate::control::{names, path};
+use crate::master::snapshot::{BackendView, PoolView, Snapshot, WorkerView};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use zbus::message::Header;
+use zbus::names::InterfaceName;
+use zbus::object_server::SignalEmitter;
+use zbus::{Connection, ObjectPath, OwnedObjectPath, OwnedVariant, Variant, interface};
+
+/// A pool with the paths of its backends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PoolRow {
+    /// Its name.
+    pub name: String,
+    /// How a backend is picked.
+    pub strategy: String,
+    /// Paths of its backends, in the order of the configuration.
+    pub backends: Vec<OwnedObjectPath>,
+    /// Number of backends that take traffic.
+    pub backends_up: u32,
+}
+
+/// A row behind an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Node {
+    /// A worker process.
+    Worker(WorkerView),
+    /// A pool.
+    Pool(PoolRow),
+    /// A backend.
+    Backend(BackendView),
+}
+
+impl Node {
+    /// Its interface.
+    pub fn interface(&self) -> &'static str {
+        match self {
+            Node::Worker(_) => names::WORKER_INTERFACE,
+            Node::Pool(_) => names::POOL_INTERFACE,
+            Node::Backend(_) => names::BACKEND_INTERFACE,
+        }
+    }
+
+    /// All values as `sight` may see them.
+    pub fn values(&self, sight: Sight) -> Values {
+        match self {
+            Node::Worker(row) => Worker::values(row, sight),
+            Node::Pool(row) => Pool::values(row, sight),
+            Node::Backend(row) => Backend::values(row, sight),
+        }
+    }
+
+    /// The announced values that changed since `old`, the earlier row at the same path.
+    pub fn changes(&self, old: &Node) -> Values {
+        match (old, self) {
+            (Node::Worker(old), Node::Worker(new)) => Worker::changes(old, new),
+            (Node::Pool(old), Node::Pool(new)) => Pool::changes(old, new),
+            (Node::Backend(old), Node::Backend(new)) => Backend::changes(old, new),
+            _ => Values::new(),
+        }
+    }
+}
+
+/// The objects of `snapshot` by path; at most [`names::OBJECTS_MAX`]: workers first, then pools, each
+/// followed by its backends.
+pub fn nodes(shared: &Shared, snapshot: &Snapshot) -> BTreeMap<String, Node> {
+    let workers = snapshot.workers.iter().filter(|row| row.pid != 0);
+    let workers = workers.map(|row| (path::worker(row.pid), Node::Worker(row.clone())));
+    let pools = snapshot.pools.iter().flat_map(|pool| {
+        let head = (path::pool(&pool.name), Node::Pool(pool_row(shared, pool)));
+        let members = pool.backends.iter().map(|row| {
+            let id = shared.backend_id(&row.pool, &row.address);
+            (path::backend(&row.pool, id), Node::Backend(row.clone()))
+        });
+        std::iter::once(head).chain(members)
+    });
+    workers.chain(pools).take(names::OBJECTS_MAX).collect()
+}
+
+fn pool_row(shared: &Shared, pool: &PoolView) -> PoolRow {
+    let backends = pool.backends.iter().filter_map(|row| {
+        let id = shared.backend_id(&row.pool, &row.address);
+        OwnedObjectPath::try_from(path::backend(&row.pool, id)).ok()
+    });
+    let up = pool.backends.iter().filter(|row| row.state != "down").count();
+    PoolRow {
+        name: pool.name.clone(),
+        strategy: pool.strategy.clone(),
+        backends: backends.collect(),
+        backends_up: u32::try_from(up).unwrap_or(u32::MAX),
+    }
+}
+
+/// The row of the worker with process id `pid`.
+pub fn worker_of(_: &Shared, snapshot: &Snapshot, pid: &u32) -> Option<WorkerView> {
+    snapshot.workers.iter().find(|row| row.pid == *pid).cloned()
+}
+
+/// The row of the pool `name`.
+pub fn pool_of(shared: &Shared, snapshot: &Snapshot, name: &String) -> Option<PoolRow> {
+    snapshot.pools.iter().find(|pool| pool.name == *name).map(|pool| pool_row(shared, pool))
+}
+
+/// The row of a backend by pool and address.
+pub fn backend_of(
+    _: &Shared,
+    snapshot: &Snapshot,
+    (pool, address): &(String, String),
+) -> Option<BackendView> {
+    let pool = snapshot.pools.iter().find(|row| row.name == *pool)?;
+    pool.backends.iter().find(|row| row.address == *address).cloned()
+}
+
+/// `org.freedesktop.DBus.ObjectManager` at `/org/cloudcup1`.
+#[derive(Clone, Debug)]
+pub struct Objects {
+    pub(super) shared: Arc<Shared>,
+    pub(super) way: Way,
+}
+
+/// What `GetManagedObjects` answers.
+type Listing = HashMap<OwnedObjectPath, HashMap<String, HashMap<String, OwnedVariant>>>;
+
+#[interface(name = "org.freedesktop.DBus.ObjectManager", introspection_docs = false)]
+impl Objects {
+    #[zbus(out_args("objpath_interfaces_and_properties"))]
+    async fn get_managed_objects(
+        &self,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<Listing, Failure> {
+        let sight = self.shared.access.look(&self.way, connection, &header).await?;
+        let snapshot = self.shared.snapshot().await?;
+        let mut listing = Listing::new();
+        for (path, node) in nodes(&self.shared, &snapshot) {
+            let Ok(path) = OwnedObjectPath::try_from(path) else { continue };
+            let values =
+                node.values(sight).into_iter().map(|(name, value)| (name.to_owned(), value));
+            let interfaces = HashMap::from([(node.interface().to_owned(), values.collect())]);
+            listing.insert(path, interfaces);
+        }
+        Ok(listing)
+    }
+
+    #[zbus(signal)]
+    pub(super) async fn interfaces_added(
+        emitter: &SignalEmitter<'_>,
+        object_path: ObjectPath<'_>,
+        interfaces_and_properties: HashMap<InterfaceName<'_>, HashMap<&str, Variant<'_>>>,
+    ) -> zbus::Result<()>;
+
+    #[zbus(signal)]
+    pub(super) async fn interfaces_removed(
+        emitter: &SignalEmitter<'_>,
+        object_path: ObjectPath<'_>,
+        interfaces: Cow<'_, [InterfaceName<'_>]>,
+    ) -> zbus::Result<()>;
+}
