@@ -5,11 +5,16 @@
 //! what the tables in [`keys`] hold is the whole format.
 
 mod check;
+mod diff;
+mod effective;
+mod explain;
 pub mod json;
 pub mod keys;
+pub mod manual;
 pub mod plan;
 pub mod problem;
 pub mod redirect;
+mod schema;
 pub mod shape;
 pub mod terms;
 #[cfg(test)]
@@ -17,5 +22,9 @@ mod tests;
 mod words;
 
 pub use check::{CheckContext, Checked, check};
+pub use diff::{Area, Change, Detail, Event, diff};
+pub use effective::effective;
+pub use explain::{ExplainRequest, Explanation, Step, explain};
 pub use plan::Plan;
 pub use problem::{Problem, Severity};
+pub use schema::schema;

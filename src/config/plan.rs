@@ -67,8 +67,6 @@ pub struct Plan {
     pub pools: Vec<PoolPlan>,
     /// Terms of an exchange that met no listener's and no route's: the top level's.
     pub terms: Arc<Terms>,
-    /// What the top level says itself.
-    pub own: TermsSet,
     /// Caps of the whole process.
     pub limits: ProcessLimits,
     /// Where and what to record.

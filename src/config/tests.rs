@@ -203,3 +203,185 @@ fn connections_have_to_fit() {
     assert_eq!(ids, ["no-route", "out-of-range"]);
     assert!(check(text.as_bytes(), &CheckContext { descriptors: Some(2_512) }).plan.is_some());
 }
+
+/// A document with something of everything.
+const RICH: &str = r#"{
+  "listeners": {
+    "http": { "addresses": ["0.0.0.0:80", "[::]:80", "unix:/run/a.sock"], "trusted_proxies": ["10.0.0.0/8"],
+              "timeouts": { "idle": "5min" }, "limits": { "connections": 9, "header_bytes": "8KiB" } },
+    "inner": { "address": "127.0.0.1:81", "protocols": ["h1"], "proxy_protocol": "off" }
+  },
+  "routes": {
+    "*": { "backends": [ { "address": "127.0.0.1:8081", "max_failures": 0 }, { "address": "name:1" } ] },
+    "api.example.com/v1/*": [
+      { "name": "beta", "match": { "headers": { "X-Beta": ["1", "2"], "y": true }, "methods": ["GET"],
+        "listeners": ["inner"], "query": { "q": "a b" }, "cookies": { "c": false }, "clients": ["::1"] },
+        "pool": "beta" },
+      { "name": "api", "pool": "api", "timeouts": { "response_header": "5s", "request": "off" },
+        "limits": { "body_bytes": 5 } } ],
+    "old.example.com/*": { "redirect": { "to": "https://new.example.com{path}" } },
+    "/robots.txt": { "respond": { "body": "User-agent: *\n", "headers": { "X-A": "1" } } },
+    "/gone": { "respond": { "status": 410 } }
+  },
+  "pools": {
+    "api": { "backends": [ { "address": "unix:/run/b.sock" } ], "timeouts": { "connect": "1s" } },
+    "beta": { "backends": [ { "address": "[::1]:9000" } ], "strategy": "round-robin" }
+  },
+  "limits": { "connections": 500, "body_bytes": "1GiB" },
+  "log": { "access": "file:/var/log/a", "sample": 3, "query": true, "level": "warn" },
+  "workers": { "count": 2, "threads": 3 }
+}"#;
+
+#[test]
+fn what_is_in_effect_checks_to_the_same_plan() {
+    for text in [RICH, r#"{"routes": {}}"#] {
+        let first = plan(text);
+        let written = effective(&first);
+        assert!(plan(&written) == first, "{written}");
+        assert_eq!(effective(&plan(&written)), written);
+        assert!(serde_json::from_str::<serde_json::Value>(&written).is_ok(), "{written}");
+    }
+    let seed = r#"{"root": "1.1.1.1", "routes": {"*": {"backends": [{"host": "a"}]}}}"#;
+    assert!(checked(&effective(&plan(seed))).plan.is_some());
+}
+
+#[test]
+fn defaults_in_the_tables_are_those_of_the_checker() {
+    for object in keys::ALL {
+        for key in object.keys {
+            let default = key.default.unwrap_or("null");
+            assert!(serde_json::from_str::<serde_json::Value>(default).is_ok(), "{}", key.name);
+        }
+    }
+    // A document that writes out every default of the tables is the document that writes none.
+    let mut top = String::new();
+    for key in keys::TOP.keys.iter().filter(|key| !matches!(key.name, "$schema" | "routes")) {
+        let default = match &key.shape {
+            shape::Shape::Object(object) => {
+                let keys = object.keys.iter();
+                let keys: Vec<String> = keys
+                    .filter_map(|key| Some(format!("{:?}: {}", key.name, key.default?)))
+                    .collect();
+                format!("{{{}}}", keys.join(", "))
+            }
+            _ => key.default.expect("a default").to_owned(),
+        };
+        top.push_str(&format!("{:?}: {default}, ", key.name));
+    }
+    let written = plan(&format!(r#"{{{top} "routes": {{}}}}"#));
+    assert_eq!(effective(&written), effective(&plan(r#"{"routes": {}}"#)));
+}
+
+fn sentences(old: &str, new: &str) -> Vec<String> {
+    diff(&plan(old), &plan(new)).into_iter().map(|change| change.sentence).collect()
+}
+
+#[test]
+fn differences_are_told() {
+    assert_eq!(sentences(RICH, RICH), [""; 0]);
+    let new = RICH
+        .replace("\"max_failures\": 0", "\"max_failures\": 2")
+        .replace("name:1", "other:1")
+        .replace("\"/gone\"", "\"/away\"")
+        .replace("{ \"connect\": \"1s\" }", "{ \"connect\": \"2s\", \"idle\": \"off\" }")
+        .replace("\"connections\": 500", "\"connections\": \"auto\"")
+        .replace("\"count\": 2", "\"count\": 4")
+        .replace("unix:/run/a.sock", "unix:/run/c.sock")
+        .replace("\"inner\"", "\"side\"");
+    assert_eq!(
+        sentences(RICH, &new),
+        [
+            "listener \"inner\" is removed",
+            "listener \"http\" changes: addresses from [\"0.0.0.0:80\", \"[::]:80\", \
+             \"unix:/run/a.sock\"] to [\"0.0.0.0:80\", \"[::]:80\", \"unix:/run/c.sock\"]",
+            "listener \"side\" is added",
+            "route \"/gone\" is removed",
+            "route \"beta\" changes: match.listeners from [\"inner\"] to [\"side\"]",
+            "route \"/away\" is added",
+            "pool \"api\" changes: timeouts.connect from \"1s\" to \"2s\", timeouts.idle is now \"off\"",
+            "backend name:1 of \"*\" is removed",
+            "backend 127.0.0.1:8081 of \"*\" changes: max_failures from 0 to 2",
+            "backend other:1 of \"*\" is added",
+            "\"limits\" changes: connections from 500 to \"auto\"",
+            "\"workers\" changes: count from 2 to 4",
+        ]
+    );
+    let swapped = |a: &str, b: &str| {
+        let rule = |m: &str| {
+            format!(r#"{{"name": "{m}", "match": {{"methods": ["{m}"]}}, "respond": {{}}}}"#)
+        };
+        format!(r#"{{"routes": {{"*": [{}, {}]}}}}"#, rule(a), rule(b))
+    };
+    assert_eq!(
+        sentences(&swapped("A", "B"), &swapped("B", "A")),
+        [r#"route "*" changes: order from ["A", "B"] to ["B", "A"]"#]
+    );
+}
+
+#[test]
+fn a_seed_file_and_its_current_form_differ_in_nothing_but_the_slash() {
+    let seed = r#"{"root": "127.0.0.1:80", "routes": {"*": {"backends": [{"host": "a"}]}}}"#;
+    let current = r#"{"listeners": {"http": {"address": "127.0.0.1:80"}},
+                      "routes": {"*": {"backends": [{"address": "a:80"}]}}}"#;
+    assert_eq!(sentences(seed, current), [""; 0]);
+}
+
+fn explained(plan: &Plan, url: &str, headers: &[(&str, &str)], listener: &str) -> Vec<String> {
+    let headers = headers.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+    let request = ExplainRequest {
+        url: url.to_owned(),
+        headers,
+        listener: Some(listener.to_owned()),
+        client: Some(std::net::Ipv6Addr::LOCALHOST.into()),
+        ..ExplainRequest::default()
+    };
+    let steps = explain(plan, &request).steps;
+    let line = |step: &Step| {
+        let sign = if step.passed { '+' } else { '-' };
+        format!("{sign} {} {}: {}", step.stage, step.subject, step.reason)
+    };
+    steps.iter().filter(|step| step.subject != "terms").map(line).collect()
+}
+
+#[test]
+fn reasons_are_told() {
+    let plan = plan(RICH);
+    let beta = [("x-beta", "2"), ("y", "")];
+    assert_eq!(
+        explained(&plan, "http://API.example.com:80/v1/x?q=a+b", &beta, "http"),
+        [
+            "+ request GET /v1/x on host \"API.example.com:80\": it comes by the listener \"http\"",
+            "+ host api.example.com: the routes of this very host",
+            "+ route api.example.com/v1/*: the longest prefix that is left",
+            "- rule beta: the request came by another listener, the rule wants inner",
+            "+ rule api: all conditions hold"
+                .replace("all conditions hold", "it asks nothing more")
+                .as_str(),
+            "+ action pool \"api\": round-robin over unix:/run/b.sock",
+        ]
+    );
+    let taken = explained(&plan, "api.example.com/v1/x?q=a+b", &beta, "inner");
+    assert_eq!(taken[3], "+ rule beta: all conditions hold");
+    let taken = explained(&plan, "http://old.example.com/a?b", &[], "http");
+    assert_eq!(
+        taken.last().map(String::as_str),
+        Some("+ action redirect 308: to https://new.example.com/a?b")
+    );
+    let taken = explained(&plan, "/a/../b", &[], "http");
+    assert_eq!(
+        taken,
+        [
+            "- request GET /a/../b on host \"\": refused with 400: the path holds a '.' or '..' segment"
+        ]
+    );
+    let other = checked(r#"{"routes": {"/a": {"respond": {}}}}"#).plan.expect("a plan");
+    assert_eq!(
+        explained(&other, "/b", &[], "http"),
+        [
+            "+ request GET /b on host \"\": it comes by the listener \"http\"",
+            "+ host *: the routes for every host",
+            "+ action 404: no rule takes the request",
+        ]
+    );
+    assert_eq!(explained(&other, "/b", &[], "x"), ["- request x: no listener has this name"]);
+}

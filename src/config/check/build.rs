@@ -44,18 +44,7 @@ impl Checker<'_> {
         let terms = interner.resolve(&[&own]);
         self.unused_pools(top.get("pools"), &rules);
         let format = Format::Current;
-        Some(Plan {
-            format,
-            listeners,
-            routes,
-            rules,
-            pools,
-            terms,
-            own,
-            limits: process,
-            log,
-            workers,
-        })
+        Some(Plan { format, listeners, routes, rules, pools, terms, limits: process, log, workers })
     }
 
     /// The plan around the listener and the routes of a seed document.

@@ -58,7 +58,7 @@ impl Checker<'_> {
         let limits = ProcessLimits { connections: None };
         let workers = WorkersPlan { count: None, threads: None };
         let format = Format::Seed;
-        Some(Plan { format, listeners, routes, rules, pools, terms, own, limits, log, workers })
+        Some(Plan { format, listeners, routes, rules, pools, terms, limits, log, workers })
     }
 
     /// Warns of keys that the seed did not read.
