@@ -2,4 +2,7 @@
 //! split in every way.
 
 mod h1;
+#[path = "../tables/read.rs"]
+mod read;
+mod tables;
 mod wire;

@@ -44,10 +44,17 @@ impl End {
         }
     }
 
-    /// Gives bytes to the input and polls until the codec wants more. Returns what is new.
+    /// Gives bytes to the input and polls until the codec wants more, as long as it takes any.
     pub fn feed(&mut self, bytes: &[u8]) {
-        assert_eq!(self.input.append(bytes, &mut self.pool), bytes.len(), "input is full");
-        self.run();
+        let mut rest = bytes;
+        loop {
+            let taken = self.input.append(rest, &mut self.pool);
+            rest = &rest[taken..];
+            self.run();
+            if rest.is_empty() || taken == 0 {
+                return;
+            }
+        }
     }
 
     /// Feeds `bytes` in pieces of `step` bytes.
