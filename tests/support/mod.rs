@@ -4,6 +4,7 @@
 #![allow(dead_code)] // Each test target uses its part.
 
 pub mod client;
+pub mod load;
 pub mod origin;
 pub mod proxy;
 pub mod real;
