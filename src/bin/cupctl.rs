@@ -1,3 +1,7 @@
 //! The operator's hand.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cloudcup::ctl::main(std::env::args_os())
+}
