@@ -106,7 +106,7 @@ columns! {
         LogWritten: "cloudcup_log_records" "result=\"written\"" "Access records, by outcome.";
         LogFailed: "cloudcup_log_records" "result=\"failed\"" "Access records, by outcome.";
         Turns: "cloudcup_loop_turns" "" "Turns of the event loop.";
-        LoopBusy: "cloudcup_loop_busy_microseconds" "" "Time that the event loop spent working, not waiting.";
+        LoopBusy: "cloudcup_loop_busy_seconds" "" "Time that the event loops spent working, not waiting (on the board in µs).";
     }
 }
 

@@ -8,6 +8,7 @@ pub mod counters;
 pub mod encode;
 pub mod histogram;
 pub mod ids;
+pub mod metrics;
 pub mod reading;
 pub mod ring;
 pub mod short;

@@ -9,7 +9,7 @@ use super::table::Line;
 use super::{Board, Tag};
 use crate::base::clock::Time;
 use crate::observe::reading::{Reading, RowReading, WorkerReading};
-use crate::observe::{Counter, Gauge, Timing};
+use crate::observe::{Gauge, Timing};
 use std::time::Duration;
 
 /// No gauge is ever larger.
@@ -184,6 +184,7 @@ mod tests {
     use super::super::Shape;
     use super::*;
     use crate::base::seed::Seed;
+    use crate::observe::Counter;
 
     const SHAPE: Shape = Shape { workers: 3, lines: 8 };
 
