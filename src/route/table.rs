@@ -6,6 +6,8 @@
 //! node. Only as many segments and labels as the deepest key has are looked at. Every hit is
 //! verified against the key's own bytes, so hashing decides speed and never the answer.
 
+use std::collections::{HashMap, HashSet};
+
 use super::condition::{Condition, Mismatch};
 use super::{HostPattern, PathPattern, Pattern, Request, RuleId, host, path};
 
@@ -274,7 +276,7 @@ impl TableBuilder {
             conditions: Vec::new(),
         };
         // Equal patterns side by side, in the order in which they were added.
-        let mut order: std::collections::HashMap<Pattern, usize> = Default::default();
+        let mut order: HashMap<Pattern, usize> = HashMap::new();
         let mut merged: Vec<(Pattern, Vec<(RuleId, Condition)>)> = Vec::new();
         for (pattern, rules) in self.patterns {
             match order.get(&pattern).and_then(|at| merged.get_mut(*at)) {
@@ -286,8 +288,12 @@ impl TableBuilder {
             }
         }
         table.add_hosts(merged.iter().map(|(pattern, _)| &pattern.host));
+        let numbered = table.hosts.iter().zip(0..);
+        let hosts: HashMap<HostPattern, u32> =
+            numbered.map(|(node, at)| (node.pattern.clone(), at)).collect();
         for (pattern, rules) in merged {
-            table.add_pattern(pattern, rules);
+            let host = hosts.get(&pattern.host).copied().unwrap_or_default();
+            table.add_pattern(host, pattern.path, rules);
         }
         table.link_paths();
         table
@@ -296,7 +302,7 @@ impl TableBuilder {
 
 impl RouteTable {
     fn add_hosts<'a>(&mut self, patterns: impl Iterator<Item = &'a HostPattern>) {
-        let mut known = std::collections::HashSet::new();
+        let mut known = HashSet::new();
         for pattern in patterns {
             if *pattern != HostPattern::Any && known.insert(pattern) {
                 self.hosts.push(HostNode {
@@ -337,7 +343,7 @@ impl RouteTable {
         0
     }
 
-    fn add_pattern(&mut self, pattern: Pattern, rules: Vec<(RuleId, Condition)>) {
+    fn add_pattern(&mut self, host: u32, path: PathPattern, rules: Vec<(RuleId, Condition)>) {
         let from = self.rules.len() as u32;
         for (rule, condition) in rules {
             let number = if condition.is_empty() {
@@ -349,23 +355,17 @@ impl RouteTable {
             self.rules.push(Entry { rule, condition: number });
         }
         let span = Span { from, to: self.rules.len() as u32 };
-        let Some(host) = self.hosts.iter().position(|node| node.pattern == pattern.host) else {
-            return;
-        };
-        let (text, prefix) = match pattern.path {
-            PathPattern::Exact(text) => (text, false),
-            PathPattern::Prefix(text) => (text, true),
-        };
-        if let Some(node) = self.hosts.get_mut(host) {
-            if prefix && text.is_empty() {
+        let Some(node) = self.hosts.get_mut(host as usize) else { return };
+        let (text, exact, prefix) = match path {
+            PathPattern::Prefix(text) if text.is_empty() => {
                 node.all = span;
                 return;
             }
-            node.has_paths = true;
-        }
-        let (exact, prefix) =
-            if prefix { (Span::default(), span) } else { (span, Span::default()) };
-        self.paths.push(PathNode { host: host as u32, text, exact, prefix, wider: NONE });
+            PathPattern::Prefix(text) => (text, Span::default(), span),
+            PathPattern::Exact(text) => (text, span, Span::default()),
+        };
+        node.has_paths = true;
+        self.paths.push(PathNode { host, text, exact, prefix, wider: NONE });
     }
 
     /// Joins the exact and the prefix node of one text, fills the index and the chains.
