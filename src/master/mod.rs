@@ -3,6 +3,7 @@
 pub mod apply;
 pub mod bus;
 pub mod command;
+pub mod compat;
 pub mod events;
 pub mod history;
 pub mod snapshot;
