@@ -19,10 +19,10 @@ pub struct RouteTable {
     /// Number 0 is "any host".
     hosts: Vec<HostNode>,
     host_index: Index,
-    host_labels: usize,
+    host_depths: Depths,
     paths: Vec<PathNode>,
     path_index: Index,
-    path_segments: usize,
+    path_depths: Depths,
     rules: Vec<Entry>,
     conditions: Vec<Condition>,
 }
@@ -105,8 +105,26 @@ impl RouteTable {
     }
 
     pub(super) fn walk<T: Trace>(&self, request: &Request<'_>, trace: &mut T) -> Option<RuleId> {
+        if memchr::memchr(b'%', request.path).is_some() {
+            return self.walk_escaped(request, trace);
+        }
+        self.walk_hosts(request.path, request, trace)
+    }
+
+    /// Apart, so that the room is only cleared where it is needed.
+    #[cold]
+    #[inline(never)]
+    fn walk_escaped<T: Trace>(&self, request: &Request<'_>, trace: &mut T) -> Option<RuleId> {
         let mut room = [0; path::KEY_MAX + 4];
-        let text = path::matched(request.path, &mut room);
+        self.walk_hosts(path::matched(request.path, &mut room), request, trace)
+    }
+
+    fn walk_hosts<T: Trace>(
+        &self,
+        text: &[u8],
+        request: &Request<'_>,
+        trace: &mut T,
+    ) -> Option<RuleId> {
         let mut at = self.find_host(request.host);
         while let Some(node) = self.hosts.get(at as usize) {
             trace.host(&node.pattern);
@@ -172,7 +190,7 @@ impl RouteTable {
         let name = host::bare(sent);
         let mut hash = HOST_SEED;
         let mut end = name.len();
-        for _ in 0..self.host_labels {
+        for depth in 1..=self.host_depths.max {
             let dot = name.get(..end).and_then(|left| memchr::memrchr(b'.', left));
             let start = dot.map_or(0, |dot| dot + 1);
             hash = mix_in(hash, name.get(start..end).unwrap_or_default(), 0x20);
@@ -182,7 +200,9 @@ impl RouteTable {
                     self.host_index.find(hash ^ EXACT, |at| self.is_host(at, suffix, false));
                 return whole.unwrap_or(best);
             };
-            if let Some(found) = self.host_index.find(hash, |at| self.is_host(at, suffix, true)) {
+            if self.host_depths.holds(depth)
+                && let Some(found) = self.host_index.find(hash, |at| self.is_host(at, suffix, true))
+            {
                 best = found;
             }
             end = dot;
@@ -206,7 +226,7 @@ impl RouteTable {
         }
         let mut hash = path_seed(host);
         let mut start = 1;
-        for _ in 0..self.path_segments {
+        for depth in 1..=self.path_depths.max {
             let rest = text.get(start..).unwrap_or_default();
             let end = memchr::memchr(b'/', rest).map_or(text.len(), |at| start + at);
             hash = mix_in(hash, text.get(start..end).unwrap_or_default(), 0);
@@ -231,6 +251,41 @@ impl RouteTable {
             start = end + 1;
         }
         (NONE, prefix)
+    }
+}
+
+impl RouteTable {
+    /// The node of a path with `depth` segments, if there is one.
+    fn path_at(&self, depth: usize, host: u32, text: &[u8], hash: u64) -> Option<(u32, &PathNode)> {
+        if !self.path_depths.holds(depth) {
+            return None;
+        }
+        let same = |at| {
+            let node: Option<&PathNode> = self.paths.get(at as usize);
+            node.is_some_and(|node| node.host == host && node.text.as_bytes() == text)
+        };
+        let at = self.path_index.find(hash, same)?;
+        Some((at, self.paths.get(at as usize)?))
+    }
+}
+
+/// How many segments or labels the keys have: where there are none, nothing is looked up.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Depths {
+    max: usize,
+    /// One bit for each depth; the last one stands for all that are deeper.
+    mask: u64,
+}
+
+impl Depths {
+    /// Tells of a key with `depth` parts, for which `upto` parts have to be read.
+    fn put(&mut self, depth: usize, upto: usize) {
+        self.max = self.max.max(upto);
+        self.mask |= 1 << depth.min(63);
+    }
+
+    fn holds(self, depth: usize) -> bool {
+        self.mask >> depth.min(63) & 1 == 1
     }
 }
 
@@ -268,10 +323,10 @@ impl TableBuilder {
                 has_paths: false,
             }],
             host_index: Index::default(),
-            host_labels: 0,
+            host_depths: Depths::default(),
             paths: Vec::new(),
             path_index: Index::default(),
-            path_segments: 0,
+            path_depths: Depths::default(),
             rules: Vec::new(),
             conditions: Vec::new(),
         };
@@ -321,7 +376,8 @@ impl RouteTable {
                 HostPattern::Any => continue,
             };
             self.host_index.insert(host_hash(name) ^ salt, at as u32);
-            self.host_labels = self.host_labels.max(name.split('.').count() + labels);
+            let depth = name.split('.').count();
+            self.host_depths.put(depth, depth + labels);
         }
         let wider: Vec<u32> =
             self.hosts.iter().map(|node| self.wider_host(&node.pattern)).collect();
@@ -384,7 +440,8 @@ impl RouteTable {
         self.path_index = Index::with_room(self.paths.len());
         for (at, node) in self.paths.iter().enumerate() {
             self.path_index.insert(path_hash(node.host, &node.text), at as u32);
-            self.path_segments = self.path_segments.max(node.text.matches('/').count());
+            let depth = node.text.matches('/').count();
+            self.path_depths.put(depth, depth);
         }
         let wider: Vec<u32> = self
             .paths
@@ -461,15 +518,24 @@ fn mix(a: u64, b: u64) -> u64 {
 }
 
 /// Folds a segment or label into `hash`; `case` is or-ed to each byte (0x20 makes case equal).
-fn mix_in(mut hash: u64, mut text: &[u8], case: u8) -> u64 {
+fn mix_in(mut hash: u64, text: &[u8], case: u8) -> u64 {
     let case = u64::from_ne_bytes([case; 8]);
-    while let Some((chunk, rest)) = text.split_first_chunk::<8>() {
+    let mut rest = text;
+    while let Some((chunk, after)) = rest.split_first_chunk::<8>() {
         hash = mix(hash ^ (u64::from_le_bytes(*chunk) | case), EXACT);
-        text = rest;
+        rest = after;
     }
-    let mut tail = 0u64;
-    for byte in text {
-        tail = tail << 8 | u64::from(*byte);
-    }
+    // What is left, in one or two loads that may overlap.
+    let tail = match (rest.first_chunk::<4>(), rest.last_chunk::<4>(), rest) {
+        (Some(first), Some(last), _) => {
+            u64::from(u32::from_le_bytes(*first)) << 32 | u64::from(u32::from_le_bytes(*last))
+        }
+        (_, _, [first, .., last]) => {
+            let middle = rest.get(rest.len() / 2).copied().unwrap_or_default();
+            u64::from(*first) << 16 | u64::from(middle) << 8 | u64::from(*last)
+        }
+        (_, _, [one]) => u64::from(*one),
+        _ => 0,
+    };
     mix(hash ^ (tail | case) ^ ((text.len() as u64) << 56), HOST_SEED)
 }
