@@ -1,10 +1,30 @@
 //! The control plane: sockets, supervision, applies, commands. Never touches a byte of traffic.
 
+mod access;
 pub mod apply;
+mod applying;
 pub mod bus;
+mod child;
+mod choose;
 pub mod command;
-pub mod compat;
+mod commands;
+mod document;
+mod errands;
 pub mod events;
 pub mod history;
+mod inherit;
+mod inspect;
+mod logs;
+mod notify;
+pub mod options;
+mod queries;
+mod run;
+mod showcase;
 pub mod snapshot;
+mod sockets;
+pub mod start;
 pub mod supervisor;
+mod surfaces;
+mod view;
+mod watch;
+mod workers;

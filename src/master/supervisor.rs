@@ -102,11 +102,11 @@ impl KillReason {
     /// A few words for the journal.
     pub fn text(self) -> &'static str {
         match self {
-            KillReason::Hung => "made no progress",
-            KillReason::NeverReady => "did not become ready in time",
-            KillReason::DrainDeadline => "did not drain in time",
-            KillReason::HardStop => "hard stop",
-            KillReason::Unruly => "did not follow the protocol",
+            KillReason::Hung => "it made no progress",
+            KillReason::NeverReady => "it did not become ready in time",
+            KillReason::DrainDeadline => "it did not drain in time",
+            KillReason::HardStop => "the service stops at once",
+            KillReason::Unruly => "it did not follow the protocol",
         }
     }
 }

@@ -220,7 +220,7 @@ mod tests {
         assert!(wait_ready(child.pidfd.as_fd(), false, Duration::from_secs(10)).unwrap());
         assert_eq!(reap(child.pidfd.as_fd()), Exit::Code(7));
         let (_ours, theirs) = seqpacket_pair().unwrap();
-        let child = shell("read x <&3", theirs);
+        let child = shell("exec sleep 60", theirs);
         assert_eq!(pid_of(child.pidfd.as_fd()).unwrap(), Some(child.pid));
         kill(child.pidfd.as_fd()).unwrap();
         assert!(wait_ready(child.pidfd.as_fd(), false, Duration::from_secs(10)).unwrap());

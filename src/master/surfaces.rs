@@ -1,0 +1,76 @@
+//! The surfaces through which operators reach the master: bus, control socket, compat socket.
+//!
+//! A surface that can't be opened is told and left out: the traffic doesn't depend on it.
+
+use super::bus::{self, Bus, BusKind, Settings};
+use super::options::Options;
+use super::run::Master;
+use crate::control::names;
+use crate::control::rights::Mode;
+use crate::sys::process;
+use std::fs;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+/// The open surfaces; they close when this is dropped.
+#[derive(Debug)]
+pub struct Surfaces {
+    _bus: Option<Bus>,
+}
+
+impl Surfaces {
+    /// Opens what the command line and the surroundings ask for.
+    pub fn open(master: &mut Master, control: PathBuf, managed: bool) -> Surfaces {
+        let user = ["XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS"]
+            .iter()
+            .any(|name| std::env::var_os(name).is_some());
+        let (mode, kind) = match managed && !user {
+            true => (Mode::System, BusKind::System),
+            false => (Mode::User, BusKind::User),
+        };
+        // A program run from a shell is no service: it takes no name on a bus.
+        let bus = managed.then_some(kind);
+        make_folder(&control);
+        let with_socket = Settings { bus, control: Some(control), mode };
+        let opened = bus::start(&with_socket, master.door.clone(), master.hub.listen());
+        let bus = opened.or_else(|error| {
+            let path = with_socket.control.as_deref().unwrap_or(Path::new(""));
+            tracing::warn!(%error, "cannot open the control socket {}", path.display());
+            let without = Settings { control: None, ..with_socket.clone() };
+            bus::start(&without, master.door.clone(), master.hub.listen())
+        });
+        if let Err(error) = &bus {
+            tracing::error!(%error, "cannot open the control surface");
+        }
+        Surfaces { _bus: bus.ok() }
+    }
+}
+
+/// Makes the folder of the control socket, for its owner only, where there is none.
+fn make_folder(path: &Path) {
+    if let Some(folder) = path.parent()
+        && !folder.exists()
+        && let Err(error) = fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
+    {
+        tracing::debug!(%error, "cannot make the folder {}", folder.display());
+    }
+}
+
+/// Where the control socket goes.
+pub fn control_path(options: &Options, managed: bool) -> PathBuf {
+    if let Some(path) = &options.control {
+        return path.clone();
+    }
+    let runtime = std::env::var_os("RUNTIME_DIRECTORY").map(PathBuf::from);
+    let user = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+    match (runtime, user) {
+        (Some(folder), _) => folder.join("control"),
+        (None, _) if options.demo => std::env::temp_dir()
+            .join(format!("cloudcup-demo-{}", std::process::id()))
+            .join("control"),
+        (None, Some(folder)) if !managed || process::effective_uid() != 0 => {
+            folder.join(names::USER_CONTROL_SOCKET)
+        }
+        _ => PathBuf::from(names::SYSTEM_CONTROL_SOCKET),
+    }
+}
