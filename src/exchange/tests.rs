@@ -1,3 +1,5 @@
+//! Lives of exchanges, stage by stage, as both sides would tell them.
+
 use super::*;
 use crate::policy::Timeouts;
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::config::json::Value;
+use crate::config::json::{Kind, Value};
 use crate::config::keys;
 use crate::config::plan::{ListenAddress, ListenerPlan};
 use crate::config::problem::Severity;
@@ -33,7 +33,7 @@ impl Checker<'_> {
     ) -> Vec<ListenerPlan> {
         let Some(value) = value else { return vec![plain_listener(interner.resolve(&[top]))] };
         let members = self.map(value);
-        if members.is_empty() {
+        if members.is_empty() && value.kind() == Kind::Object {
             self.error("bad-value", value, "\"listeners\" must not be empty");
         }
         if members.len() > LISTENERS_MAX {
