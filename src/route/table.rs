@@ -23,6 +23,8 @@ pub struct RouteTable {
     paths: Vec<PathNode>,
     path_index: Index,
     path_depths: Depths,
+    /// Bytes of the longest key's path.
+    path_longest: usize,
     rules: Vec<Entry>,
     conditions: Vec<Condition>,
 }
@@ -191,7 +193,7 @@ impl RouteTable {
         let mut hash = HOST_SEED;
         let mut end = name.len();
         for depth in 1..=self.host_depths.max {
-            let dot = name.get(..end).and_then(|left| memchr::memrchr(b'.', left));
+            let dot = name.get(..end).and_then(|left| left.iter().rposition(|byte| *byte == b'.'));
             let start = dot.map_or(0, |dot| dot + 1);
             hash = mix_in(hash, name.get(start..end).unwrap_or_default(), 0x20);
             let suffix = name.get(start..).unwrap_or_default();
@@ -224,24 +226,22 @@ impl RouteTable {
         if text.first() != Some(&b'/') {
             return (NONE, NONE);
         }
+        // A longer path meets no more keys: the rest of it is not read.
+        let text_end = text.len();
+        let text = text.get(..=self.path_longest).unwrap_or(text);
         let mut hash = path_seed(host);
         let mut start = 1;
         for depth in 1..=self.path_depths.max {
             let rest = text.get(start..).unwrap_or_default();
-            let end = memchr::memchr(b'/', rest).map_or(text.len(), |at| start + at);
+            let end =
+                rest.iter().position(|byte| *byte == b'/').map_or(text.len(), |at| start + at);
             hash = mix_in(hash, text.get(start..end).unwrap_or_default(), 0);
             let so_far = text.get(..end).unwrap_or_default();
-            let same = |at| {
-                let node = self.paths.get(at as usize);
-                node.is_some_and(|node| node.host == host && node.text.as_bytes() == so_far)
-            };
-            let found = self.path_index.find(hash, same);
-            if let Some((at, node)) = found.and_then(|at| Some((at, self.paths.get(at as usize)?)))
-            {
+            if let Some((at, node)) = self.path_at(depth, host, so_far, hash) {
                 if node.prefix.from != node.prefix.to {
                     prefix = at;
                 }
-                if end == text.len() && node.exact.from != node.exact.to {
+                if end == text_end && node.exact.from != node.exact.to {
                     return (at, prefix);
                 }
             }
@@ -327,6 +327,7 @@ impl TableBuilder {
             paths: Vec::new(),
             path_index: Index::default(),
             path_depths: Depths::default(),
+            path_longest: 0,
             rules: Vec::new(),
             conditions: Vec::new(),
         };
@@ -442,6 +443,7 @@ impl RouteTable {
             self.path_index.insert(path_hash(node.host, &node.text), at as u32);
             let depth = node.text.matches('/').count();
             self.path_depths.put(depth, depth);
+            self.path_longest = self.path_longest.max(node.text.len());
         }
         let wider: Vec<u32> = self
             .paths

@@ -123,8 +123,10 @@ impl Checker<'_> {
                     self.error_hint("bad-value", item, message, hint);
                 }
                 Ok(address) => {
-                    let place = item.pointer();
-                    if let Some(before) = taken.insert(address.clone(), place) {
+                    // Port 0 is another free port each time.
+                    let any_port = matches!(address, ListenAddress::Tcp(tcp) if tcp.port() == 0);
+                    if !any_port && let Some(before) = taken.insert(address.clone(), item.pointer())
+                    {
                         let message = format!("{text:?} is already bound by {before}");
                         self.error("duplicate-address", item, message);
                     }
