@@ -46,6 +46,11 @@ impl<T> OnceQueue<T> {
         self.waiting.get_mut(index as usize)?.take()
     }
 
+    /// Whether this very key is waiting.
+    pub fn is_waiting(&self, key: Key<T>) -> bool {
+        self.waiting.get(key.index() as usize).is_some_and(|waiting| *waiting == Some(key))
+    }
+
     /// Number of waiting keys.
     pub fn len(&self) -> usize {
         self.order.len()

@@ -161,14 +161,33 @@ impl Exchange {
         self.times.picked = now;
     }
 
-    /// A connection is ours. From here on request bytes may leave; those of a request that may be
-    /// repeated are kept until its response begins.
-    pub fn attach(&mut self, back: Leg, reused: bool, now: Time) -> bool {
+    /// A connection is being made. What is handed to it is kept until a response begins, so that
+    /// another attempt can send it again.
+    pub fn dial(&mut self, back: Leg, now: Time) -> bool {
+        if self.stage != Stage::Dial && !self.turn(Turn::Dialling) {
+            return false;
+        }
+        self.back = back;
+        self.reused = false;
+        self.times.back = now;
+        self.up.keep();
+        true
+    }
+
+    /// The connection that was being made stands.
+    pub fn connected(&mut self, now: Time) -> bool {
+        self.times.attached = now;
+        self.times.back = now;
+        self.turn(Turn::Attached)
+    }
+
+    /// A kept-alive connection is ours. What is handed to it is kept until a response begins.
+    pub fn attach(&mut self, back: Leg, now: Time) -> bool {
         if !self.turn(Turn::Attached) {
             return false;
         }
         self.back = back;
-        self.reused = reused;
+        self.reused = true;
         self.times.attached = now;
         self.times.back = now;
         self.up.keep();
@@ -192,6 +211,10 @@ impl Exchange {
         self.times.replied = now;
         self.times.back = now;
         self.up.forget(pool);
+        if turn == Turn::Switched {
+            // The request was complete; what the client sends from here on is the tunnel's.
+            self.up = Pipe::new();
+        }
         true
     }
 

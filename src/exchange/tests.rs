@@ -1,4 +1,4 @@
-//! Lives of exchanges, stage by stage, as both sides would tell them.
+//! When a retry is safe, when what is due.
 
 use super::*;
 use crate::policy::Timeouts;
@@ -38,7 +38,11 @@ fn exchange(method: Method) -> Exchange {
 /// An exchange whose request, with `body`, went out whole over a connection.
 fn sent(method: Method, reused: bool, body: &[u8], pool: &mut BufPool) -> Exchange {
     let mut x = exchange(method);
-    assert!(x.attach(BACK, reused, at(1)));
+    if reused {
+        assert!(x.attach(BACK, at(1)));
+    } else {
+        assert!(x.dial(BACK, at(1)) && x.connected(at(1)));
+    }
     x.up.put(body, pool);
     x.up.end();
     x.up.took(body.len(), pool);
@@ -82,7 +86,7 @@ fn what_never_reached_a_backend_is_sent_to_another_whatever_the_method() {
     }
     let mut pool = BufPool::new(8);
     let mut x = exchange(Method::Post);
-    assert!(x.attach(BACK, true, at(1)));
+    assert!(x.attach(BACK, at(1)));
     x.up.put(b"still held", &mut pool);
     assert!(x.retry_after(Fault::SendFailed));
     x.up.discard(&mut pool);
@@ -93,7 +97,7 @@ fn a_body_that_is_no_longer_held_is_never_sent_again() {
     let mut pool = BufPool::new(8);
     let block = crate::base::buf::BLOCK;
     let mut x = exchange(Method::Put);
-    assert!(x.attach(BACK, true, at(1)));
+    assert!(x.attach(BACK, at(1)));
     x.up.put(&vec![7; block], &mut pool);
     x.up.took(block, &mut pool);
     x.up.put(b"more", &mut pool);
@@ -130,9 +134,9 @@ fn each_phase_has_its_deadline() {
     let mut pool = BufPool::new(8);
     let mut x = exchange(Method::Post);
     assert_eq!(x.deadline(), (at(300), Fault::QueueTimeout));
-    assert!(x.turn(Turn::Dialling));
+    assert!(x.dial(BACK, at(0)));
     assert_eq!(x.deadline(), (at(300), Fault::ConnectTimeout));
-    assert!(x.attach(BACK, false, at(10)));
+    assert!(x.connected(at(10)));
     x.times.front = at(50);
     assert_eq!(x.deadline(), (at(250), Fault::BodyIdle), "the client owes its body");
     x.up.put(b"x", &mut pool);
@@ -159,7 +163,7 @@ fn each_phase_has_its_deadline() {
 fn a_client_that_waits_for_a_100_is_not_called_idle() {
     let mut x = exchange(Method::Post);
     x.expects = true;
-    assert!(x.attach(BACK, false, at(10)));
+    assert!(x.attach(BACK, at(10)));
     assert_eq!(x.deadline(), (at(410), Fault::ResponseTimeout));
 }
 

@@ -8,7 +8,6 @@ mod child;
 mod choose;
 pub mod command;
 mod commands;
-pub mod compat;
 mod document;
 mod errands;
 pub mod events;

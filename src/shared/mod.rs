@@ -18,6 +18,7 @@ mod table;
 
 pub use layout::{Shape, VERSION};
 pub use page::{Page, Row, Value, WorkerState};
+pub use reading::Spread;
 pub use table::{Line, SharedWord, Tag};
 
 use crate::sys::map::SharedMap;

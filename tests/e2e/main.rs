@@ -13,7 +13,6 @@ mod interim;
 mod life;
 mod limits;
 mod origins;
-mod routing;
 mod timeouts;
 mod tunnel;
 

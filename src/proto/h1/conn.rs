@@ -396,10 +396,11 @@ impl Conn {
         };
         encode::head(head, framing, persistence, out)?;
         self.begin_writing(framing);
+        self.advance(Side::Answerer, Step::Head);
+        // Not before: without a request the connection is at rest, and would be over at once.
         if last {
             self.states.keep_no_longer();
         }
-        self.advance(Side::Answerer, Step::Head);
         Ok(())
     }
 
