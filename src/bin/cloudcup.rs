@@ -28,6 +28,7 @@ fn child(role: &str, number: &str) -> ExitCode {
         }
     };
     match role {
+        "worker" => cloudcup::worker::main(link),
         "clerk" => cloudcup::clerk::main(link),
         "demo" => cloudcup::demo::main(link),
         _ => {
