@@ -113,40 +113,119 @@ known! {
 
 impl Known {
     /// The tag of a field name, in any case and with `_` for `-`.
-    #[inline]
     pub fn of(name: &[u8]) -> Known {
-        let candidates: &[Known] = match name.len() {
-            2 => &[Known::Te],
-            3 => &[Known::Via],
-            4 => &[Known::Host, Known::Date],
-            5 => &[Known::Proxy],
-            6 => &[Known::Cookie, Known::Server, Known::Expect],
-            7 => &[Known::Upgrade, Known::Trailer],
-            8 => &[Known::Location],
-            9 => &[Known::Forwarded, Known::XRealIp],
-            10 => &[Known::Connection, Known::UserAgent, Known::KeepAlive, Known::SetCookie],
-            11 => &[Known::RetryAfter],
-            12 => &[Known::ContentType, Known::XRequestId, Known::MaxForwards],
-            13 => &[Known::CacheControl, Known::Authorization, Known::ContentRange],
-            14 => &[Known::ContentLength, Known::Http2Settings],
-            15 => &[Known::XForwardedFor],
-            16 => &[
-                Known::ContentEncoding,
-                Known::XForwardedHost,
-                Known::XForwardedPort,
-                Known::ProxyConnection,
-            ],
-            17 => &[Known::TransferEncoding, Known::XForwardedProto],
-            18 => &[Known::ProxyAuthenticate, Known::XForwardedPrefix, Known::XForwardedServer],
-            19 => &[Known::ProxyAuthorization],
-            25 => &[Known::ProxyAuthenticationInfo],
-            _ => return Known::Other,
-        };
-        candidates
-            .iter()
-            .copied()
-            .find(|known| same_name(known.text().as_bytes(), name))
-            .unwrap_or(Known::Other)
+        let mut dashed = [0; 32];
+        match dashed.get_mut(..name.len()) {
+            Some(dashed) if name.contains(&b'_') => {
+                dashed.copy_from_slice(name);
+                dashed.iter_mut().filter(|byte| **byte == b'_').for_each(|byte| *byte = b'-');
+                Known::of_dashed(dashed)
+            }
+            _ => Known::of_dashed(name),
+        }
+    }
+
+    /// The tag of a field name, which is a token, in any case; `_` is no `-` here.
+    #[inline]
+    pub fn of_dashed(name: &[u8]) -> Known {
+        match name.len() {
+            2 => match &lower::<2>(name) {
+                b"te" => Known::Te,
+                _ => Known::Other,
+            },
+            3 => match &lower::<3>(name) {
+                b"via" => Known::Via,
+                _ => Known::Other,
+            },
+            4 => match &lower::<4>(name) {
+                b"host" => Known::Host,
+                b"date" => Known::Date,
+                _ => Known::Other,
+            },
+            5 => match &lower::<5>(name) {
+                b"proxy" => Known::Proxy,
+                _ => Known::Other,
+            },
+            6 => match &lower::<6>(name) {
+                b"cookie" => Known::Cookie,
+                b"server" => Known::Server,
+                b"expect" => Known::Expect,
+                _ => Known::Other,
+            },
+            7 => match &lower::<7>(name) {
+                b"upgrade" => Known::Upgrade,
+                b"trailer" => Known::Trailer,
+                _ => Known::Other,
+            },
+            8 => match &lower::<8>(name) {
+                b"location" => Known::Location,
+                _ => Known::Other,
+            },
+            9 => match &lower::<9>(name) {
+                b"forwarded" => Known::Forwarded,
+                b"x-real-ip" => Known::XRealIp,
+                _ => Known::Other,
+            },
+            10 => match &lower::<10>(name) {
+                b"connection" => Known::Connection,
+                b"user-agent" => Known::UserAgent,
+                b"keep-alive" => Known::KeepAlive,
+                b"set-cookie" => Known::SetCookie,
+                _ => Known::Other,
+            },
+            11 => match &lower::<11>(name) {
+                b"retry-after" => Known::RetryAfter,
+                _ => Known::Other,
+            },
+            12 => match &lower::<12>(name) {
+                b"content-type" => Known::ContentType,
+                b"x-request-id" => Known::XRequestId,
+                b"max-forwards" => Known::MaxForwards,
+                _ => Known::Other,
+            },
+            13 => match &lower::<13>(name) {
+                b"cache-control" => Known::CacheControl,
+                b"authorization" => Known::Authorization,
+                b"content-range" => Known::ContentRange,
+                _ => Known::Other,
+            },
+            14 => match &lower::<14>(name) {
+                b"content-length" => Known::ContentLength,
+                b"http2-settings" => Known::Http2Settings,
+                _ => Known::Other,
+            },
+            15 => match &lower::<15>(name) {
+                b"x-forwarded-for" => Known::XForwardedFor,
+                _ => Known::Other,
+            },
+            16 => match &lower::<16>(name) {
+                b"content-encoding" => Known::ContentEncoding,
+                b"x-forwarded-host" => Known::XForwardedHost,
+                b"x-forwarded-port" => Known::XForwardedPort,
+                b"proxy-connection" => Known::ProxyConnection,
+                _ => Known::Other,
+            },
+            17 => match &lower::<17>(name) {
+                b"transfer-encoding" => Known::TransferEncoding,
+                b"x-forwarded-proto" => Known::XForwardedProto,
+                _ => Known::Other,
+            },
+            18 => match &lower::<18>(name) {
+                b"proxy-authenticate" => Known::ProxyAuthenticate,
+                b"x-forwarded-prefix" => Known::XForwardedPrefix,
+                b"x-forwarded-server" => Known::XForwardedServer,
+                _ => Known::Other,
+            },
+            19 => match &lower::<19>(name) {
+                b"proxy-authorization" => Known::ProxyAuthorization,
+                _ => Known::Other,
+            },
+            25 => match &lower::<25>(name) {
+                b"proxy-authentication-info" => Known::ProxyAuthenticationInfo,
+                _ => Known::Other,
+            },
+            _ => Known::Other,
+        }
     }
 
     /// Whether the field concerns one connection only, so that it never is part of a head: the
@@ -185,6 +264,16 @@ impl Known {
                 | Known::XRealIp
                 | Known::XRequestId
         )
+    }
+}
+
+/// The first `N` bytes of a token in lower case, other bytes for those it lacks. Setting one bit
+/// does it: the bytes it would mistake for others can't stand in a token.
+#[inline]
+fn lower<const N: usize>(name: &[u8]) -> [u8; N] {
+    match name.first_chunk::<N>() {
+        Some(bytes) => bytes.map(|byte| byte | 0x20),
+        None => [0; N],
     }
 }
 

@@ -447,7 +447,7 @@ impl Head {
         let end = self.block.len();
         self.block.extend_from_slice(b"\r\n");
         self.fields.retain(|field| field.known != known);
-        self.index_field(Place::new(line, name.len()), Place::new(value, end - value), known);
+        self.index_line(Place::new(line, name.len()), Place::new(value, end - value), known, true);
         Ok(())
     }
 
@@ -488,11 +488,11 @@ impl Head {
 
     // --- for codecs ---------------------------------------------------------------------------
 
-    /// Clears it and copies the text of a head in; the [`Place`]s of the following calls count
-    /// from its first byte.
+    /// Copies the text of a head in, in front of which nothing was kept: the [`Place`]s given
+    /// before and after count from its first byte. [`Head::clear`] first.
     #[inline]
     pub fn load(&mut self, text: &[u8]) {
-        self.clear();
+        self.block.clear();
         self.block.extend_from_slice(text);
     }
 
@@ -543,12 +543,10 @@ impl Head {
         self.word = reason;
     }
 
-    /// Adds a field from places the caller has checked.
+    /// Adds a field from places the caller has checked; `plain` when its line is `name: value` and
+    /// CR LF to the byte.
     #[inline]
-    pub fn index_field(&mut self, name: Place, value: Place, known: Known) {
-        let plain = value.start as usize == name.end() + 2
-            && self.block.get(name.end()..name.end() + 2) == Some(b": ")
-            && self.block.get(value.end()..value.end() + 2) == Some(b"\r\n");
+    pub fn index_line(&mut self, name: Place, value: Place, known: Known, plain: bool) {
         self.fields.push(Field {
             name: name.start,
             value: value.start,
@@ -593,7 +591,7 @@ impl Head {
         }
         let end = self.block.len();
         self.block.extend_from_slice(b"\r\n");
-        self.index_field(Place::new(line, name.len()), Place::new(value, end - value), known);
+        self.index_line(Place::new(line, name.len()), Place::new(value, end - value), known, true);
         Ok(())
     }
 }
@@ -687,10 +685,10 @@ mod tests {
     #[test]
     fn adjacent_lines_are_one_stretch() {
         let mut head = Head::new();
-        let text = b"A: 1\r\nB:2\r\nC: 3\r\nD: 4\r\n";
-        head.load(text);
+        head.load(b"A: 1\r\nB:2\r\nC: 3\r\nD: 4\r\n");
         for (name, value) in [(0, 3), (6, 8), (11, 14), (17, 20)] {
-            head.index_field(Place::new(name, 1), Place::new(value, 1), Known::Other);
+            let (name, value) = (Place::new(name, 1), Place::new(value, 1));
+            head.index_line(name, value, Known::Other, value.start() == name.start() + 3);
         }
         head.push(b"E", b"5").expect("valid");
         let lines: Vec<Line> = head.lines().collect();

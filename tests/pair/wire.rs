@@ -44,6 +44,14 @@ impl End {
         }
     }
 
+    /// A fresh codec with the same buffers, emptied.
+    pub fn renew(&mut self) {
+        self.conn = Conn::new(self.conn.role());
+        self.input.clear();
+        self.out.clear();
+        self.told.clear();
+    }
+
     /// Gives bytes to the input and polls until the codec wants more, as long as it takes any.
     pub fn feed(&mut self, bytes: &[u8]) {
         let mut rest = bytes;

@@ -13,6 +13,7 @@ mod encode;
 mod lex;
 mod offence;
 mod parse;
+mod scan;
 mod state;
 mod target;
 
@@ -34,7 +35,7 @@ pub struct Limits {
     /// Bytes of a head, its empty line included, and of a trailer section. More than
     /// [`HEAD_BYTES_MAX`] counts as that.
     pub head_bytes: u32,
-    /// Fields of a head or of a trailer section; at most 256.
+    /// Fields of a head or of a trailer section.
     pub fields: u16,
     /// Bytes of a request target.
     pub target_bytes: u32,

@@ -1,7 +1,7 @@
 //! Heads: from bytes to a [`Head`] and the framing of what follows, or to an [`Offence`].
 //!
-//! What it is: httparse for speed, then the rules of RFC 9112 on top of it, in one pass over the
-//! fields. Smuggling rules live here and in `body`, nowhere else.
+//! What it is: the lines that `scan` finds, taken apart, and the rules of RFC 9112 on top, in one
+//! pass over the fields. Smuggling rules live here and in `body`, nowhere else.
 //!
 //! What it is not: a keeper of state between calls, but for how far an unfinished head was looked
 //! through ([`Progress`]), so that a head that comes byte by byte costs linear time.
@@ -9,15 +9,11 @@
 //! Invariants: a head that is let through reads the same in `lex`; nothing of an unfinished or
 //! offending head is in the caller's [`Head`] after an offence but bytes without meaning.
 
-use std::mem::MaybeUninit;
-
 use super::lex::{self, METHOD_MAX, Section};
+use super::scan::{Line, Lines};
 use super::target::{self, Form};
 use super::{Limits, Offence};
-use crate::msg::{BodySize, Head, Known, Method, Place, Version};
-
-/// Most fields that are parsed, whatever the limits say.
-pub(super) const FIELDS_MAX: usize = 256;
+use crate::msg::{BodySize, Head, Known, Method, Place, Version, is_token_byte};
 
 /// Most `Connection` lines, and options in all of them.
 const CONNECTION_LINES_MAX: usize = 4;
@@ -39,25 +35,6 @@ pub(super) struct Facts {
     pub(super) length: Option<u64>,
 }
 
-type Headers<'b> = [httparse::Header<'b>];
-
-/// Where the input of a parse begins, to turn slices into places.
-#[derive(Clone, Copy)]
-struct Base(usize);
-
-impl Base {
-    fn place(self, slice: &[u8]) -> Place {
-        if slice.is_empty() {
-            return Place::EMPTY;
-        }
-        Place::new((slice.as_ptr() as usize).wrapping_sub(self.0), slice.len())
-    }
-
-    fn end(self, slice: &[u8]) -> usize {
-        (slice.as_ptr() as usize).wrapping_sub(self.0) + slice.len()
-    }
-}
-
 /// Reads a request head from the start of `data` into `head`. Returns its length in bytes and its
 /// facts, or `None` when more bytes are needed.
 pub(super) fn request(
@@ -69,39 +46,24 @@ pub(super) fn request(
     if !may_be_whole(data, progress) {
         return unfinished(Section::Request, data, progress, limits);
     }
-    let mut room = [const { MaybeUninit::uninit() }; FIELDS_MAX];
-    let mut parsed = httparse::Request::new(&mut []);
-    let len = match parsed.parse_with_uninit_headers(data, &mut room) {
-        Ok(httparse::Status::Complete(len)) => len,
-        _ => return unfinished(Section::Request, data, progress, limits),
-    };
-    let base = Base(data.as_ptr() as usize);
-    let (Some(method), Some(path), Some(minor)) = (parsed.method, parsed.path, parsed.version)
-    else {
+    head.clear();
+    let mut lines = Lines::new(data);
+    let Some(start) = lines.next().and_then(|line| request_line(&line)) else {
         return unfinished(Section::Request, data, progress, limits);
     };
-    let target = path.as_bytes();
-    let line_end = base.end(target) + " HTTP/1.1".len();
-    let in_order = lines_are_exact(data, base, Some(line_end), parsed.headers, len)
-        && parsed.headers.len() <= usize::from(limits.fields)
-        && len <= limits.head_bytes()
-        && method.len() <= METHOD_MAX
-        && target::bytes(target).is_ok()
-        // httparse skips empty lines and takes a method at any distance.
-        && base.place(method.as_bytes()) == Place::new(0, method.len());
-    if !in_order {
+    let mut seen = Seen { request: true, ..Seen::default() };
+    let Some(len) = seen.fields(lines, head, limits)? else {
         return unfinished(Section::Request, data, progress, limits);
-    }
+    };
+    *progress = 0;
+    head.load(data.get(..len).unwrap_or_default());
+    let target = start.target.of(data);
     if target.len() > limits.target_bytes as usize {
         return Err(Offence::TargetTooLong);
     }
-    *progress = 0;
-    head.load(data.get(..len).unwrap_or_default());
-    let tag = Method::from_bytes(method.as_bytes());
-    head.index_request(tag, base.place(method.as_bytes()), base.place(target));
-    head.version = if minor == 0 { Version::Http10 } else { Version::Http11 };
-    let mut seen = Seen::default();
-    seen.fields(data, base, parsed.headers, head, limits)?;
+    head.index_request(Method::from_bytes(start.method.of(data)), start.method, start.target);
+    head.version = start.version;
+    seen.connection_options(data, head)?;
     seen.check_request(head, limits, target)?;
     Ok(Some((len, seen.facts)))
 }
@@ -117,37 +79,21 @@ pub(super) fn response(
     if !may_be_whole(data, progress) {
         return unfinished(Section::Response, data, progress, limits);
     }
-    let mut room = [const { MaybeUninit::uninit() }; FIELDS_MAX];
-    let mut parsed = httparse::Response::new(&mut []);
-    let config = httparse::ParserConfig::default();
-    let len = match config.parse_response_with_uninit_headers(&mut parsed, data, &mut room) {
-        Ok(httparse::Status::Complete(len)) => len,
-        _ => return unfinished(Section::Response, data, progress, limits),
-    };
-    let base = Base(data.as_ptr() as usize);
-    let (Some(status), Some(minor)) = (parsed.code, parsed.version) else {
+    head.clear();
+    let mut lines = Lines::new(data);
+    let start = lines.next().and_then(|line| status_line(line.text));
+    let Some((version, status, reason)) = start else {
         return unfinished(Section::Response, data, progress, limits);
     };
-    // The reason is what stands between the status and the first field.
-    let line_end = match parsed.headers.first() {
-        Some(field) => base.place(field.name.as_bytes()).start().wrapping_sub(2),
-        None => len.wrapping_sub(4),
-    };
-    let reason = data.get("HTTP/1.1 200 ".len()..line_end).unwrap_or_default();
-    let in_order = lines_are_exact(data, base, Some(line_end), parsed.headers, len)
-        && parsed.headers.len() <= usize::from(limits.fields)
-        && len <= limits.head_bytes()
-        && status >= 100
-        && data.starts_with(b"HTTP/1.");
-    if !in_order {
+    let mut seen = Seen::default();
+    let Some(len) = seen.fields(lines, head, limits)? else {
         return unfinished(Section::Response, data, progress, limits);
-    }
+    };
     *progress = 0;
     head.load(data.get(..len).unwrap_or_default());
-    head.index_response(status, base.place(reason));
-    head.version = if minor == 0 { Version::Http10 } else { Version::Http11 };
-    let mut seen = Seen::default();
-    seen.fields(data, base, parsed.headers, head, limits)?;
+    head.index_response(status, reason);
+    head.version = version;
+    seen.connection_options(data, head)?;
     seen.check_response(head)?;
     Ok(Some((len, seen.facts)))
 }
@@ -168,35 +114,26 @@ pub(super) fn trailers(
     if !may_be_whole(data, progress) {
         return unfinished(Section::Trailers, data, progress, limits);
     }
-    let mut room = [httparse::EMPTY_HEADER; FIELDS_MAX];
-    let (len, fields) = match httparse::parse_headers(data, &mut room) {
-        Ok(httparse::Status::Complete((len, fields))) => (len, fields),
-        _ => return unfinished(Section::Trailers, data, progress, limits),
-    };
-    let base = Base(data.as_ptr() as usize);
-    let in_order = lines_are_exact(data, base, None, fields, len)
-        && fields.len() <= usize::from(limits.fields)
-        && len <= limits.head_bytes();
-    if !in_order {
+    head.clear();
+    let mut forbidden = false;
+    let len = each_field(Lines::new(data), limits, |field| {
+        forbidden |= trailer(field, head, limits).is_err();
+        Ok(())
+    })?;
+    let Some(len) = len else {
         return unfinished(Section::Trailers, data, progress, limits);
-    }
+    };
     *progress = 0;
     head.load(data.get(..len).unwrap_or_default());
-    for field in fields {
-        trailer(base, field, head, limits)?;
+    match forbidden {
+        true => Err(Offence::TrailerForbidden),
+        false => Ok(Some(len)),
     }
-    Ok(Some(len))
 }
 
 /// Lets one trailer field through, drops it, or refuses it (RFC 9110 §6.5.1).
-fn trailer(
-    base: Base,
-    field: &httparse::Header,
-    head: &mut Head,
-    limits: &Limits,
-) -> Result<(), Offence> {
-    let name = field.name.as_bytes();
-    let known = Known::of(name);
+fn trailer(field: Field<'_>, head: &mut Head, limits: &Limits) -> Result<(), Offence> {
+    let known = Known::of(field.name);
     match known {
         Known::ContentLength
         | Known::TransferEncoding
@@ -206,11 +143,169 @@ fn trailer(
         | Known::Te
         | Known::Trailer => return Err(Offence::TrailerForbidden),
         // What a recipient acts upon before it has seen the content must not come after it.
-        _ if known.is_connection_level() || lex::is_essential(name) => {}
-        _ if !limits.keep_underscores && name.contains(&b'_') => {}
-        _ => head.index_field(base.place(name), base.place(field.value), known),
+        _ if known.is_connection_level() || lex::is_essential(field.name) => {}
+        _ if !limits.keep_underscores && field.underscore => {}
+        _ => field.index(known, head),
     }
     Ok(())
+}
+
+/// The words of a request line.
+struct RequestLine {
+    method: Place,
+    target: Place,
+    version: Version,
+}
+
+/// Takes a request line apart (RFC 9112 §3); `None` when it isn't in order.
+#[inline]
+fn request_line(line: &Line<'_>) -> Option<RequestLine> {
+    let (method, _) = token(line);
+    let (_, rest) = line.text.split_at_checked(method)?;
+    let (separator, rest) = rest.split_first()?;
+    let (target, clean) = target::prefix(rest);
+    let (text, version) = rest.split_at_checked(target)?;
+    let version = match version {
+        b" HTTP/1.1" => Version::Http11,
+        b" HTTP/1.0" => Version::Http10,
+        _ => return None,
+    };
+    let in_order = (1..=METHOD_MAX).contains(&method)
+        && *separator == b' '
+        && target > 0
+        && (clean || target::bytes(text).is_ok());
+    in_order.then(|| RequestLine {
+        method: Place::new(0, method),
+        target: Place::new(method + 1, target),
+        version,
+    })
+}
+
+/// Takes a status line apart (RFC 9112 §4); `None` when it isn't in order. A missing space behind
+/// the status is let pass: nothing can be mistaken for it.
+#[inline]
+fn status_line(line: &[u8]) -> Option<(Version, u16, Place)> {
+    let (version, rest) = line.split_first_chunk::<8>()?;
+    let version = match version {
+        b"HTTP/1.1" => Version::Http11,
+        b"HTTP/1.0" => Version::Http10,
+        _ => return None,
+    };
+    let (status, rest) = rest.split_first_chunk::<4>()?;
+    let [b' ', a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9'] = status else {
+        return None;
+    };
+    let digit = |byte: &u8| u16::from(byte - b'0');
+    let reason = match rest {
+        [] => Place::EMPTY,
+        [b' ', reason @ ..] => Place::new(line.len() - reason.len(), reason.len()),
+        _ => return None,
+    };
+    Some((version, digit(a) * 100 + digit(b) * 10 + digit(c), reason))
+}
+
+/// One field line, taken apart.
+#[derive(Clone, Copy)]
+struct Field<'a> {
+    name: &'a [u8],
+    value: &'a [u8],
+    /// Where name and value are.
+    name_at: usize,
+    value_at: usize,
+    /// The line is `name: value` to the byte.
+    plain: bool,
+    /// The name holds an underscore.
+    underscore: bool,
+}
+
+impl Field<'_> {
+    #[inline]
+    fn place(&self) -> Place {
+        Place::new(self.value_at, self.value.len())
+    }
+
+    #[inline]
+    fn index(&self, known: Known, head: &mut Head) {
+        let name = Place::new(self.name_at, self.name.len());
+        head.index_line(name, self.place(), known, self.plain);
+    }
+}
+
+/// Length of the token that a line starts with, and whether an underscore is in it.
+#[inline]
+fn token(line: &Line<'_>) -> (usize, bool) {
+    // Nearly all are of letters and dashes, which are counted already.
+    match line.text.get(line.word) {
+        Some(b':' | b' ') => (line.word, false),
+        _ => token_slowly(line.text),
+    }
+}
+
+fn token_slowly(text: &[u8]) -> (usize, bool) {
+    let mut underscore = false;
+    let end = text.iter().position(|byte| {
+        underscore |= *byte == b'_';
+        !is_token_byte(*byte)
+    });
+    (end.unwrap_or(text.len()), underscore)
+}
+
+/// Takes a field line apart (RFC 9112 §5); `None` when it isn't in order. The bytes of the value
+/// were looked at before.
+#[inline]
+fn field_line<'a>(line: &Line<'a>) -> Option<Field<'a>> {
+    let (colon, underscore) = token(line);
+    let (at, line) = (line.start, line.text);
+    let (name, rest) = line.split_at_checked(colon)?;
+    let [b':', rest @ ..] = rest else {
+        return None;
+    };
+    if name.is_empty() {
+        return None;
+    }
+    let (value, plain) = match rest {
+        [b' ', value @ ..] if !is_space(value.first()) && !is_space(value.last()) => (value, true),
+        rest => (lex::trim(rest), false),
+    };
+    let value_at = match plain {
+        true => at + colon + 2,
+        false => at + line.len() - trim_start(rest).len(),
+    };
+    Some(Field { name, value, name_at: at, value_at, plain, underscore })
+}
+
+#[inline]
+fn is_space(byte: Option<&u8>) -> bool {
+    matches!(byte, None | Some(b' ' | b'\t'))
+}
+
+/// Calls `each` for every field up to the empty line. Returns the length of the head, or `None`
+/// when it isn't whole or isn't in order.
+#[inline]
+fn each_field<'a>(
+    mut lines: Lines<'a>,
+    limits: &Limits,
+    mut each: impl FnMut(Field<'a>) -> Result<(), Offence>,
+) -> Result<Option<usize>, Offence> {
+    let mut left = limits.fields;
+    // What is wrong with a field counts only once the whole head is known to be in order.
+    let mut verdict = Ok(());
+    while let Some(line) = lines.next() {
+        if line.text.is_empty() {
+            return match lines.end() <= limits.head_bytes() {
+                true => verdict.map(|()| Some(lines.end())),
+                false => Ok(None),
+            };
+        }
+        let Some(field) = field_line(&line).filter(|_| left > 0) else {
+            return Ok(None);
+        };
+        left -= 1;
+        if verdict.is_ok() {
+            verdict = each(field);
+        }
+    }
+    Ok(None)
 }
 
 /// Whether an attempt to parse can succeed: on the first sight of a head always, later only once
@@ -267,28 +362,10 @@ fn too_long(section: Section, within: &[u8], limits: &Limits) -> Offence {
     }
 }
 
-/// Whether every line up to the empty one ends in CR LF: httparse takes a bare LF too.
-fn lines_are_exact(
-    data: &[u8],
-    base: Base,
-    first_line_end: Option<usize>,
-    fields: &Headers<'_>,
-    len: usize,
-) -> bool {
-    let mut exact = data.get(len.wrapping_sub(4)..len) == Some(b"\r\n\r\n");
-    let mut line_start = first_line_end.map_or(Some(0), |end| end.checked_add(2));
-    for field in fields {
-        let start = base.place(field.name.as_bytes()).start();
-        exact &= start == 0 || data.get(start.wrapping_sub(2)..start) == Some(b"\r\n");
-        exact &= line_start.take().is_none_or(|due| due == start);
-    }
-    // Without a field, the first line is the last one.
-    exact && line_start.is_none_or(|due| due + 2 == len)
-}
-
 /// What one pass over the fields of a head collects.
 #[derive(Default)]
 struct Seen {
+    request: bool,
     facts: Facts,
     host: Option<Place>,
     coding: Option<Place>,
@@ -301,41 +378,39 @@ struct Seen {
 }
 
 impl Seen {
-    /// Sorts the fields: connection-level ones become facts, the others are indexed.
+    /// Sorts the fields: connection-level ones become facts, the others are indexed. Returns the
+    /// length of the head, or `None` when it isn't whole or isn't in order.
+    #[inline]
     fn fields(
         &mut self,
-        data: &[u8],
-        base: Base,
-        fields: &Headers<'_>,
+        lines: Lines<'_>,
         head: &mut Head,
         limits: &Limits,
-    ) -> Result<(), Offence> {
-        for field in fields {
-            let name = field.name.as_bytes();
-            let known = Known::of(name);
-            // A name with `_` is another name in CGI's eyes; it never speaks for the known one.
-            if name.contains(&b'_') && (!limits.keep_underscores || known.is_connection_level()) {
-                continue;
+    ) -> Result<Option<usize>, Offence> {
+        each_field(lines, limits, |field| {
+            let known = match field.underscore {
+                false => Known::of_dashed(field.name),
+                // A name with `_` is another name in CGI's eyes; it never speaks for the known one.
+                true => match Known::of(field.name) {
+                    known if limits.keep_underscores && !known.is_connection_level() => known,
+                    _ => return Ok(()),
+                },
+            };
+            match known.is_connection_level() {
+                true => self.connection_level(known, field),
+                false => {
+                    field.index(known, head);
+                    Ok(())
+                }
             }
-            if known.is_connection_level() {
-                self.connection_level(base, known, field.value, head.is_request())?;
-            } else {
-                head.index_field(base.place(name), base.place(field.value), known);
-            }
-        }
-        self.connection_options(data, head)
+        })
     }
 
-    fn connection_level(
-        &mut self,
-        base: Base,
-        known: Known,
-        value: &[u8],
-        request: bool,
-    ) -> Result<(), Offence> {
+    fn connection_level(&mut self, known: Known, field: Field<'_>) -> Result<(), Offence> {
+        let (value, place) = (field.value, field.place());
         match known {
-            Known::Host if request => {
-                if self.host.replace(base.place(value)).is_some() {
+            Known::Host if self.request => {
+                if self.host.replace(place).is_some() {
                     return Err(Offence::HostDuplicate);
                 }
             }
@@ -346,18 +421,18 @@ impl Seen {
                 self.facts.length = Some(length(value)?);
             }
             Known::TransferEncoding => {
-                if self.coding.replace(base.place(value)).is_some() {
+                if self.coding.replace(place).is_some() {
                     return Err(Offence::CodingDuplicate);
                 }
                 self.facts.chunked = true;
             }
             Known::Connection => {
                 let slot = self.connection.get_mut(self.connection_lines);
-                *slot.ok_or(Offence::ConnectionTooMany)? = base.place(value);
+                *slot.ok_or(Offence::ConnectionTooMany)? = place;
                 self.connection_lines += 1;
             }
-            Known::Upgrade => self.upgrade = self.upgrade.or(Some(base.place(value))),
-            Known::Expect if request => {
+            Known::Upgrade => self.upgrade = self.upgrade.or(Some(place)),
+            Known::Expect if self.request => {
                 if !value.eq_ignore_ascii_case(b"100-continue") {
                     return Err(Offence::ExpectUnknown);
                 }
@@ -379,6 +454,10 @@ impl Seen {
         let mut options = 0;
         let lines = self.connection;
         for place in lines.iter().take(self.connection_lines) {
+            if place.of(data).eq_ignore_ascii_case(b"keep-alive") {
+                self.facts.keep_alive = true;
+                continue;
+            }
             lex::tokens(place.of(data), Offence::ConnectionInvalid, |option| {
                 options += 1;
                 if options > CONNECTION_OPTIONS_MAX {
@@ -530,7 +609,7 @@ fn codings(value: &[u8]) -> Result<(), Offence> {
     for coding in value.split(|byte| *byte == b',') {
         let coding = lex::trim(coding);
         let name = coding.split(|byte| *byte == b';').next().unwrap_or_default();
-        if name.is_empty() || !lex::trim(name).iter().all(|b| crate::msg::is_token_byte(*b)) {
+        if name.is_empty() || !lex::trim(name).iter().all(|b| is_token_byte(*b)) {
             return Err(Offence::CodingInvalid);
         }
         count += 1;
@@ -558,8 +637,7 @@ fn offer(value: &[u8]) -> Result<Option<Place>, Offence> {
             }
             None => (name, &b"1"[..]),
         };
-        let token =
-            |text: &[u8]| !text.is_empty() && text.iter().all(|b| crate::msg::is_token_byte(*b));
+        let token = |text: &[u8]| !text.is_empty() && text.iter().all(|b| is_token_byte(*b));
         if !name.is_empty() && !(token(protocol) && token(version)) {
             return Err(Offence::UpgradeInvalid);
         }
