@@ -95,6 +95,11 @@ fn rooms_keep_to_their_words() {
 }
 
 #[test]
+fn the_data_plane_does_not_index() {
+    none(sources(&["src/"]).iter().flat_map(rules::indexing).collect());
+}
+
+#[test]
 fn unsafe_code_says_why_it_is_sound() {
     none(sources(&["src/", "tests/", "benches/"]).iter().flat_map(rules::safety).collect());
 }

@@ -66,6 +66,7 @@ pub fn list() {
         println!("{:16} {}", case.name, case.what);
     }
     println!("{:16} memory of 9 000 idle keep-alive clients", "memory");
+    println!("{:16} socket calls per small keep-alive request (by strace)", "calls");
     println!("{:16} spread of 256 connections over 2, 4, 8 workers", "accept");
     println!("{:16} the open-loop generator against servers of known delay", "check-generator");
 }
@@ -94,6 +95,9 @@ pub fn run(options: &Options) {
     }
     if wanted("memory") {
         memory(&names, folder.path());
+    }
+    if wanted("calls") {
+        calls(&names, folder.path());
     }
     if wanted("accept") {
         accept::run(folder.path());
@@ -258,6 +262,55 @@ fn memory(names: &[&'static str], folder: &Path) {
         let better = costs.values().map(|(_, full)| *full).fold(f64::INFINITY, f64::min);
         println!("  bar 512 bytes each: {}; ", verdict(each <= 512.0));
         println!("  bar in all no more than the better peer: {}", verdict(full <= better));
+    }
+}
+
+/// Counts the calls that move bytes, per request, with the loop under load.
+fn calls(names: &[&'static str], folder: &Path) {
+    println!("\ncalls: socket calls per small keep-alive request, 64 clients");
+    let Some(strace) = program("strace") else {
+        println!("  strace is not on this machine, left out");
+        return;
+    };
+    let backend = Backend::start(Duration::ZERO, Duration::ZERO);
+    let setting = Setting { log: false, workers: 1, crowd: false, pinned: true };
+    for name in names {
+        let folder = folder.join("calls");
+        let proxy = Proxy::start(name, setting, backend.port, &folder);
+        load_of("keep", proxy.address, 64, 0.5, 0); // connections are made before counting begins
+        let pids = proxy.pids();
+        let table = folder.join(name).join("strace");
+        let mut command = std::process::Command::new(&strace);
+        command.args(["-f", "-c", "-o"]).arg(&table);
+        pids.iter().for_each(|pid| drop(command.args(["-p", &pid.to_string()])));
+        command.stderr(std::process::Stdio::null());
+        let mut tracer = command.spawn().expect("strace");
+        let deadline = std::time::Instant::now() + Duration::from_secs(5);
+        while !pids.iter().all(|pid| proc::traced(*pid)) && std::time::Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let seen = load_of("keep", proxy.address, 64, 2.0, 0);
+        let tracer_id = nix::unistd::Pid::from_raw(tracer.id() as i32);
+        let _ = nix::sys::signal::kill(tracer_id, nix::sys::signal::Signal::SIGINT);
+        let _ = tracer.wait();
+        let text = std::fs::read_to_string(&table).unwrap_or_default();
+        let mut total = 0.0;
+        let mut parts = String::new();
+        for line in text.lines() {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let (Some(call), Some(count)) = (words.last(), words.get(3)) else { continue };
+            let moves = ["recv", "read", "send", "write", "splice"];
+            let Ok(count) = count.parse::<f64>() else { continue };
+            let each = count / seen.requests.max(1) as f64;
+            if moves.iter().any(|m| call.starts_with(m)) {
+                total += each;
+            }
+            if each > 0.005 && *call != "total" {
+                parts.push_str(&format!(" {call} {each:.2}"));
+            }
+        }
+        let bar = if *name == "cloudcup" { verdict(total <= 4.05) } else { "" };
+        println!("  {name:10} {total:.2} ({}) {bar}", parts.trim());
     }
 }
 

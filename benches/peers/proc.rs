@@ -78,3 +78,9 @@ pub fn command(pid: u32) -> String {
     let raw = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     String::from_utf8_lossy(&raw).replace('\0', " ")
 }
+
+/// Is somebody tracing this process?
+pub fn traced(pid: u32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    status.lines().any(|l| l.starts_with("TracerPid:") && !l.ends_with("\t0"))
+}

@@ -13,6 +13,17 @@ pub struct Object {
     pub later: &'static [&'static str],
 }
 
+impl Object {
+    /// What it is called behind "in".
+    pub fn phrase(&self) -> String {
+        match self.name {
+            "document" => "the document".to_owned(),
+            several if several.ends_with('s') => several.to_owned(),
+            one => format!("a {one}"),
+        }
+    }
+}
+
 /// One key of an object.
 #[derive(Debug)]
 pub struct Key {

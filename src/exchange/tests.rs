@@ -1,4 +1,4 @@
-//! When a retry is safe, when what is due.
+//! Lives of exchanges: when a retry is safe, when what is due.
 
 use super::*;
 use crate::policy::Timeouts;

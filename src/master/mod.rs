@@ -8,6 +8,7 @@ mod child;
 mod choose;
 pub mod command;
 mod commands;
+pub mod compat;
 mod document;
 mod errands;
 pub mod events;

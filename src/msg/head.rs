@@ -9,6 +9,8 @@
 //! Invariants: every span lies inside the block (a span that doesn't reads as empty); a field's
 //! name is a token, its value holds no control character but the tab; no field is
 //! [`Known::is_connection_level`].
+//!
+//! Length: one type whose block and spans are private, so that all who touch them stand together.
 
 use super::field::{BadField, FieldRef, Fields, Known, is_token_byte, is_value_byte, same_name};
 use super::method::Method;

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use super::{ListenerIndex, Request, path};
 
 /// What a rule asks of a request besides host and path. Empty lists ask nothing.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Condition {
     /// One of these listeners; `None` asks nothing.
     pub listeners: Option<Vec<ListenerIndex>>,
@@ -24,7 +24,7 @@ pub struct Condition {
 }
 
 /// A test of a named value.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct NamedTest {
     /// The name; of header fields in lower case.
     pub name: String,
@@ -33,7 +33,7 @@ pub struct NamedTest {
 }
 
 /// What is asked of a named value.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum FieldTest {
     /// It stands there, with whatever value.
     Present,

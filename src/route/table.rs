@@ -6,6 +6,8 @@
 //! node. Only as many segments and labels as the deepest key has are looked at. Every hit is
 //! verified against the key's own bytes, so hashing decides speed and never the answer.
 
+use std::collections::{HashMap, HashSet};
+
 use super::condition::{Condition, Mismatch};
 use super::{HostPattern, PathPattern, Pattern, Request, RuleId, host, path};
 
@@ -17,10 +19,12 @@ pub struct RouteTable {
     /// Number 0 is "any host".
     hosts: Vec<HostNode>,
     host_index: Index,
-    host_labels: usize,
+    host_depths: Depths,
     paths: Vec<PathNode>,
     path_index: Index,
-    path_segments: usize,
+    path_depths: Depths,
+    /// Bytes of the longest key's path.
+    path_longest: usize,
     rules: Vec<Entry>,
     conditions: Vec<Condition>,
 }
@@ -103,8 +107,26 @@ impl RouteTable {
     }
 
     pub(super) fn walk<T: Trace>(&self, request: &Request<'_>, trace: &mut T) -> Option<RuleId> {
+        if memchr::memchr(b'%', request.path).is_some() {
+            return self.walk_escaped(request, trace);
+        }
+        self.walk_hosts(request.path, request, trace)
+    }
+
+    /// Apart, so that the room is only cleared where it is needed.
+    #[cold]
+    #[inline(never)]
+    fn walk_escaped<T: Trace>(&self, request: &Request<'_>, trace: &mut T) -> Option<RuleId> {
         let mut room = [0; path::KEY_MAX + 4];
-        let text = path::matched(request.path, &mut room);
+        self.walk_hosts(path::matched(request.path, &mut room), request, trace)
+    }
+
+    fn walk_hosts<T: Trace>(
+        &self,
+        text: &[u8],
+        request: &Request<'_>,
+        trace: &mut T,
+    ) -> Option<RuleId> {
         let mut at = self.find_host(request.host);
         while let Some(node) = self.hosts.get(at as usize) {
             trace.host(&node.pattern);
@@ -170,8 +192,8 @@ impl RouteTable {
         let name = host::bare(sent);
         let mut hash = HOST_SEED;
         let mut end = name.len();
-        for _ in 0..self.host_labels {
-            let dot = name.get(..end).and_then(|left| memchr::memrchr(b'.', left));
+        for depth in 1..=self.host_depths.max {
+            let dot = name.get(..end).and_then(|left| left.iter().rposition(|byte| *byte == b'.'));
             let start = dot.map_or(0, |dot| dot + 1);
             hash = mix_in(hash, name.get(start..end).unwrap_or_default(), 0x20);
             let suffix = name.get(start..).unwrap_or_default();
@@ -180,7 +202,9 @@ impl RouteTable {
                     self.host_index.find(hash ^ EXACT, |at| self.is_host(at, suffix, false));
                 return whole.unwrap_or(best);
             };
-            if let Some(found) = self.host_index.find(hash, |at| self.is_host(at, suffix, true)) {
+            if self.host_depths.holds(depth)
+                && let Some(found) = self.host_index.find(hash, |at| self.is_host(at, suffix, true))
+            {
                 best = found;
             }
             end = dot;
@@ -202,24 +226,22 @@ impl RouteTable {
         if text.first() != Some(&b'/') {
             return (NONE, NONE);
         }
+        // A longer path meets no more keys: the rest of it is not read.
+        let text_end = text.len();
+        let text = text.get(..=self.path_longest).unwrap_or(text);
         let mut hash = path_seed(host);
         let mut start = 1;
-        for _ in 0..self.path_segments {
+        for depth in 1..=self.path_depths.max {
             let rest = text.get(start..).unwrap_or_default();
-            let end = memchr::memchr(b'/', rest).map_or(text.len(), |at| start + at);
+            let end =
+                rest.iter().position(|byte| *byte == b'/').map_or(text.len(), |at| start + at);
             hash = mix_in(hash, text.get(start..end).unwrap_or_default(), 0);
             let so_far = text.get(..end).unwrap_or_default();
-            let same = |at| {
-                let node = self.paths.get(at as usize);
-                node.is_some_and(|node| node.host == host && node.text.as_bytes() == so_far)
-            };
-            let found = self.path_index.find(hash, same);
-            if let Some((at, node)) = found.and_then(|at| Some((at, self.paths.get(at as usize)?)))
-            {
+            if let Some((at, node)) = self.path_at(depth, host, so_far, hash) {
                 if node.prefix.from != node.prefix.to {
                     prefix = at;
                 }
-                if end == text.len() && node.exact.from != node.exact.to {
+                if end == text_end && node.exact.from != node.exact.to {
                     return (at, prefix);
                 }
             }
@@ -229,6 +251,41 @@ impl RouteTable {
             start = end + 1;
         }
         (NONE, prefix)
+    }
+}
+
+impl RouteTable {
+    /// The node of a path with `depth` segments, if there is one.
+    fn path_at(&self, depth: usize, host: u32, text: &[u8], hash: u64) -> Option<(u32, &PathNode)> {
+        if !self.path_depths.holds(depth) {
+            return None;
+        }
+        let same = |at| {
+            let node: Option<&PathNode> = self.paths.get(at as usize);
+            node.is_some_and(|node| node.host == host && node.text.as_bytes() == text)
+        };
+        let at = self.path_index.find(hash, same)?;
+        Some((at, self.paths.get(at as usize)?))
+    }
+}
+
+/// How many segments or labels the keys have: where there are none, nothing is looked up.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Depths {
+    max: usize,
+    /// One bit for each depth; the last one stands for all that are deeper.
+    mask: u64,
+}
+
+impl Depths {
+    /// Tells of a key with `depth` parts, for which `upto` parts have to be read.
+    fn put(&mut self, depth: usize, upto: usize) {
+        self.max = self.max.max(upto);
+        self.mask |= 1 << depth.min(63);
+    }
+
+    fn holds(self, depth: usize) -> bool {
+        self.mask >> depth.min(63) & 1 == 1
     }
 }
 
@@ -266,15 +323,16 @@ impl TableBuilder {
                 has_paths: false,
             }],
             host_index: Index::default(),
-            host_labels: 0,
+            host_depths: Depths::default(),
             paths: Vec::new(),
             path_index: Index::default(),
-            path_segments: 0,
+            path_depths: Depths::default(),
+            path_longest: 0,
             rules: Vec::new(),
             conditions: Vec::new(),
         };
         // Equal patterns side by side, in the order in which they were added.
-        let mut order: std::collections::HashMap<Pattern, usize> = Default::default();
+        let mut order: HashMap<Pattern, usize> = HashMap::new();
         let mut merged: Vec<(Pattern, Vec<(RuleId, Condition)>)> = Vec::new();
         for (pattern, rules) in self.patterns {
             match order.get(&pattern).and_then(|at| merged.get_mut(*at)) {
@@ -286,8 +344,12 @@ impl TableBuilder {
             }
         }
         table.add_hosts(merged.iter().map(|(pattern, _)| &pattern.host));
+        let numbered = table.hosts.iter().zip(0..);
+        let hosts: HashMap<HostPattern, u32> =
+            numbered.map(|(node, at)| (node.pattern.clone(), at)).collect();
         for (pattern, rules) in merged {
-            table.add_pattern(pattern, rules);
+            let host = hosts.get(&pattern.host).copied().unwrap_or_default();
+            table.add_pattern(host, pattern.path, rules);
         }
         table.link_paths();
         table
@@ -296,7 +358,7 @@ impl TableBuilder {
 
 impl RouteTable {
     fn add_hosts<'a>(&mut self, patterns: impl Iterator<Item = &'a HostPattern>) {
-        let mut known = std::collections::HashSet::new();
+        let mut known = HashSet::new();
         for pattern in patterns {
             if *pattern != HostPattern::Any && known.insert(pattern) {
                 self.hosts.push(HostNode {
@@ -315,7 +377,8 @@ impl RouteTable {
                 HostPattern::Any => continue,
             };
             self.host_index.insert(host_hash(name) ^ salt, at as u32);
-            self.host_labels = self.host_labels.max(name.split('.').count() + labels);
+            let depth = name.split('.').count();
+            self.host_depths.put(depth, depth + labels);
         }
         let wider: Vec<u32> =
             self.hosts.iter().map(|node| self.wider_host(&node.pattern)).collect();
@@ -337,7 +400,7 @@ impl RouteTable {
         0
     }
 
-    fn add_pattern(&mut self, pattern: Pattern, rules: Vec<(RuleId, Condition)>) {
+    fn add_pattern(&mut self, host: u32, path: PathPattern, rules: Vec<(RuleId, Condition)>) {
         let from = self.rules.len() as u32;
         for (rule, condition) in rules {
             let number = if condition.is_empty() {
@@ -349,23 +412,17 @@ impl RouteTable {
             self.rules.push(Entry { rule, condition: number });
         }
         let span = Span { from, to: self.rules.len() as u32 };
-        let Some(host) = self.hosts.iter().position(|node| node.pattern == pattern.host) else {
-            return;
-        };
-        let (text, prefix) = match pattern.path {
-            PathPattern::Exact(text) => (text, false),
-            PathPattern::Prefix(text) => (text, true),
-        };
-        if let Some(node) = self.hosts.get_mut(host) {
-            if prefix && text.is_empty() {
+        let Some(node) = self.hosts.get_mut(host as usize) else { return };
+        let (text, exact, prefix) = match path {
+            PathPattern::Prefix(text) if text.is_empty() => {
                 node.all = span;
                 return;
             }
-            node.has_paths = true;
-        }
-        let (exact, prefix) =
-            if prefix { (Span::default(), span) } else { (span, Span::default()) };
-        self.paths.push(PathNode { host: host as u32, text, exact, prefix, wider: NONE });
+            PathPattern::Prefix(text) => (text, Span::default(), span),
+            PathPattern::Exact(text) => (text, span, Span::default()),
+        };
+        node.has_paths = true;
+        self.paths.push(PathNode { host, text, exact, prefix, wider: NONE });
     }
 
     /// Joins the exact and the prefix node of one text, fills the index and the chains.
@@ -384,7 +441,9 @@ impl RouteTable {
         self.path_index = Index::with_room(self.paths.len());
         for (at, node) in self.paths.iter().enumerate() {
             self.path_index.insert(path_hash(node.host, &node.text), at as u32);
-            self.path_segments = self.path_segments.max(node.text.matches('/').count());
+            let depth = node.text.matches('/').count();
+            self.path_depths.put(depth, depth);
+            self.path_longest = self.path_longest.max(node.text.len());
         }
         let wider: Vec<u32> = self
             .paths
@@ -461,15 +520,24 @@ fn mix(a: u64, b: u64) -> u64 {
 }
 
 /// Folds a segment or label into `hash`; `case` is or-ed to each byte (0x20 makes case equal).
-fn mix_in(mut hash: u64, mut text: &[u8], case: u8) -> u64 {
+fn mix_in(mut hash: u64, text: &[u8], case: u8) -> u64 {
     let case = u64::from_ne_bytes([case; 8]);
-    while let Some((chunk, rest)) = text.split_first_chunk::<8>() {
+    let mut rest = text;
+    while let Some((chunk, after)) = rest.split_first_chunk::<8>() {
         hash = mix(hash ^ (u64::from_le_bytes(*chunk) | case), EXACT);
-        text = rest;
+        rest = after;
     }
-    let mut tail = 0u64;
-    for byte in text {
-        tail = tail << 8 | u64::from(*byte);
-    }
+    // What is left, in one or two loads that may overlap.
+    let tail = match (rest.first_chunk::<4>(), rest.last_chunk::<4>(), rest) {
+        (Some(first), Some(last), _) => {
+            u64::from(u32::from_le_bytes(*first)) << 32 | u64::from(u32::from_le_bytes(*last))
+        }
+        (_, _, [first, .., last]) => {
+            let middle = rest.get(rest.len() / 2).copied().unwrap_or_default();
+            u64::from(*first) << 16 | u64::from(middle) << 8 | u64::from(*last)
+        }
+        (_, _, [one]) => u64::from(*one),
+        _ => 0,
+    };
     mix(hash ^ (tail | case) ^ ((text.len() as u64) << 56), HOST_SEED)
 }

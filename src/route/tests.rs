@@ -61,6 +61,9 @@ fn paths() {
             ("h", "/game%2Fx", Some("*")),
             ("h", "//game", Some("*")),
             ("h", "/GAME", Some("*")),
+            ("h", "/about.html2", Some("*")),
+            ("h", "/game/aaaaaaaaaaaaaaaaaaaaaaaaaaa/b", Some("/game/*")),
+            ("h", "/game/a/b/ccccccccccccccccccccccccc", Some("/game/a/b/*")),
         ],
     );
 }

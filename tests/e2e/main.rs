@@ -13,6 +13,7 @@ mod interim;
 mod life;
 mod limits;
 mod origins;
+mod routing;
 mod timeouts;
 mod tunnel;
 

@@ -1,11 +1,11 @@
 //! What is allowed and yet hardly meant.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use crate::config::json::{Kind, Value};
 use crate::config::plan::{Action, Rule};
 use crate::config::problem::Severity;
-use crate::route::{Condition, RuleId};
+use crate::route::Condition;
 
 use super::{Checker, shown};
 
@@ -29,19 +29,21 @@ impl Checker<'_> {
         }
     }
 
-    /// Rules of one route that ask the same: only the first is ever reached.
-    pub(super) fn same_conditions(&mut self, route: Value<'_>, rules: &[(RuleId, Condition)]) {
-        if route.kind() != Kind::List || rules.len() > 1_000 {
-            return;
-        }
-        for (at, (_, condition)) in rules.iter().enumerate() {
-            let before = rules.iter().take(at).any(|(_, own)| own == condition);
-            let Some(value) = route.children().nth(at).filter(|_| before) else { continue };
-            if !condition.is_empty() {
-                let place = (value.at(), value.pointer());
-                let message = "no request reaches this rule: one before it asks the same";
-                self.tell(Severity::Warning, "unreachable-rule", place, message, None);
-            }
-        }
+    /// A rule that no request reaches: `taken` are the conditions of those before it, by name.
+    pub(super) fn reachable(
+        &mut self,
+        rule: Value<'_>,
+        own: &Condition,
+        taken: &HashMap<Condition, String>,
+    ) {
+        let (before, why) = match (taken.get(&Condition::default()), taken.get(own)) {
+            (Some(before), _) => (before, "takes all"),
+            (None, Some(before)) => (before, "asks the same"),
+            (None, None) => return,
+        };
+        let message = format!("no request reaches this rule: {:?} before it {why}", shown(before));
+        let hint = Some("put rules that ask for more first".to_owned());
+        let place = (rule.at(), rule.pointer());
+        self.tell(Severity::Warning, "unreachable-rule", place, message, hint);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::config::json::Value;
+use crate::config::json::{Kind, Value};
 use crate::config::keys;
 use crate::config::plan::{ListenAddress, ListenerPlan};
 use crate::config::problem::Severity;
@@ -33,7 +33,7 @@ impl Checker<'_> {
     ) -> Vec<ListenerPlan> {
         let Some(value) = value else { return vec![plain_listener(interner.resolve(&[top]))] };
         let members = self.map(value);
-        if members.is_empty() {
+        if members.is_empty() && value.kind() == Kind::Object {
             self.error("bad-value", value, "\"listeners\" must not be empty");
         }
         if members.len() > LISTENERS_MAX {
@@ -123,8 +123,10 @@ impl Checker<'_> {
                     self.error_hint("bad-value", item, message, hint);
                 }
                 Ok(address) => {
-                    let place = item.pointer();
-                    if let Some(before) = taken.insert(address.clone(), place) {
+                    // Port 0 is another free port each time.
+                    let any_port = matches!(address, ListenAddress::Tcp(tcp) if tcp.port() == 0);
+                    if !any_port && let Some(before) = taken.insert(address.clone(), item.pointer())
+                    {
                         let message = format!("{text:?} is already bound by {before}");
                         self.error("duplicate-address", item, message);
                     }

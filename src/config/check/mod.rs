@@ -175,7 +175,7 @@ impl Checker<'_> {
             let (own, other) = (value.get(key.name), key.alias.and_then(|name| value.get(name)));
             match (own, other) {
                 (None, None) if key.required => {
-                    let message = format!("{:?} is missing in this {}", key.name, shape.name);
+                    let message = format!("{:?} is missing in {}", key.name, shape.phrase());
                     self.error_hint("missing-key", value, message, must_be(key));
                 }
                 (Some(_), Some(other)) => {
@@ -203,7 +203,7 @@ impl Checker<'_> {
             self.at_key(Severity::Error, "not-supported", member, message, None);
             return;
         }
-        let message = format!("unknown key {:?} in this {}", shown(name), shape.name);
+        let message = format!("unknown key {:?} in {}", shown(name), shape.phrase());
         let names = shape.keys.iter().flat_map(|key| [Some(key.name), key.alias]).flatten();
         let hint = match nearest(name, names) {
             Some(near) => format!("did you mean {near:?}?"),

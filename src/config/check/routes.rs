@@ -120,6 +120,7 @@ impl Checker<'_> {
             let pattern = self.route_key(member);
             if let Some(pattern) = &pattern
                 && let Some(before) = patterns.insert(pattern.clone(), key)
+                && before != key
             {
                 let message = format!("the route {:?} is the same as {before:?}", shown(key));
                 self.at_key(Severity::Error, "duplicate-route", member, message, None);
@@ -155,23 +156,15 @@ impl Checker<'_> {
             }
         };
         let mut rules = Vec::new();
-        let mut open: Option<String> = None;
+        let mut taken: HashMap<Condition, String> = HashMap::new();
         for (at, value) in values.into_iter().enumerate() {
             let Some(fields) = self.object(value, &keys::RULE) else { continue };
             let Some(made) = self.rule(fields, member.key(), at, routes) else { continue };
-            if let Some(before) = &open {
-                let message =
-                    format!("no request reaches this rule: {before:?} before it takes all");
-                let hint = "put rules with a \"match\" first".to_owned();
-                let place = (value.at(), value.pointer());
-                self.tell(Severity::Warning, "unreachable-rule", place, message, Some(hint));
-            } else if made.condition.is_empty() {
-                open = Some(made.name.clone());
-            }
+            self.reachable(value, &made.condition, &taken);
             let condition = made.condition.clone();
+            taken.entry(condition.clone()).or_insert_with(|| made.name.clone());
             rules.push((routes.add_rule(made), condition));
         }
-        self.same_conditions(member, &rules);
         rules
     }
 
@@ -253,12 +246,12 @@ impl Checker<'_> {
                 _ => self.respond(value),
             };
         }
-        // A rule with an action of a later version was told so already.
-        let later = |name: &str| matches!(name, "split" | "bridge");
-        let later = fields.value.children().any(|member| later(member.key()));
+        // What was meant may stand under a key of a later version or a mistyped one, told already.
+        let known = |name: &str| fields.shape.keys.iter().any(|key| key.name == name);
+        let told = fields.value.children().any(|member| !known(member.key()));
         match given.len() {
             1 => made,
-            0 if later => None,
+            0 if told => None,
             0 => {
                 self.error_hint(
                     "no-action",

@@ -52,7 +52,21 @@ impl From<ControlError> for Failure {
             ErrorKind::Stopping => names::ERROR_STOPPING,
             ErrorKind::Failed => names::ERROR_FAILED,
         };
-        Failure { name, message: error.message, rows: rows(&error.findings) }
+        Failure {
+            name,
+            message: with_first(error.message, &error.findings),
+            rows: rows(&error.findings),
+        }
+    }
+}
+
+/// `message`, which tools like busctl show alone, with the first error unless it is in there.
+fn with_first(message: String, findings: &[Finding]) -> String {
+    match findings.iter().find(|finding| finding.severity == Severity::Error) {
+        Some(first) if !message.contains(&first.message) => {
+            format!("{message}: line {}:{}: {}", first.line, first.column, first.message)
+        }
+        _ => message,
     }
 }
 
@@ -140,7 +154,7 @@ mod tests {
         let call = Message::method_call("/", "Apply").build(&()).unwrap();
         let reply = Failure::from(error).create_reply(&call.header()).unwrap();
         let (message, rows): (String, Vec<ProblemRow>) = reply.body().deserialize().unwrap();
-        assert_eq!(message, "1 problem");
+        assert_eq!(message, "1 problem: line 3:5: no such key");
         let expected = ("error", "unknown-key", 3, 5, "/pools", "no such key");
         let got = &rows[0];
         assert_eq!((&*got.0, &*got.1, got.2, got.3, &*got.4, &*got.5), expected);

@@ -21,7 +21,7 @@ mod socket;
 mod tests;
 mod tree;
 
-pub use socket::ControlFile;
+pub use socket::{ControlFile, bind as bind_control, caller as caller_of};
 
 use crate::control::names;
 use crate::control::rights::{Mode, Rules};
@@ -96,10 +96,8 @@ pub fn start(
     commands: CommandSender,
     events: mpsc::Receiver<Event>,
 ) -> io::Result<Bus> {
-    let own_uid = crate::sys::process::effective_uid();
-    let admin_gid = admin_gid();
-    let rules = Rules { mode: settings.mode, own_uid, admin_gid };
-    let group = if settings.mode == Mode::System { admin_gid } else { None };
+    let rules = rules(settings.mode);
+    let group = if settings.mode == Mode::System { rules.admin_gid } else { None };
     let (listener, file) = match &settings.control {
         Some(path) => {
             let (listener, file) = socket::bind(path, group)?;
@@ -122,10 +120,39 @@ pub fn start(
     Ok(Bus { stop: Some(stop), thread: Some(thread), counters, shared, _file: file })
 }
 
-/// The id of the admin group, where it exists.
-fn admin_gid() -> Option<u32> {
-    let group = nix::unistd::Group::from_name(names::ADMIN_GROUP).ok().flatten()?;
-    Some(group.gid.as_raw())
+/// The rights of a service that was started in `mode`, with this process's uid and this machine's
+/// admin group.
+pub fn rules(mode: Mode) -> Rules {
+    let group = nix::unistd::Group::from_name(names::ADMIN_GROUP).ok().flatten();
+    Rules {
+        mode,
+        own_uid: crate::sys::process::effective_uid(),
+        admin_gid: group.map(|group| group.gid.as_raw()),
+    }
+}
+
+impl Settings {
+    /// What the environment says: a unit of the system's manager is a system service on the system
+    /// bus; everything else (a user's unit, a shell, a container) is its user's own, on the user's bus
+    /// where there is one. `DBUS_SYSTEM_BUS_ADDRESS` without a user's bus names a bus as well.
+    pub fn from_environment(control: Option<PathBuf>) -> Settings {
+        let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        let exec_pid = std::env::var("SYSTEMD_EXEC_PID").ok().and_then(|pid| pid.parse().ok());
+        let by_systemd = exec_pid == Some(std::process::id());
+        let user_bus = is_set("DBUS_SESSION_BUS_ADDRESS")
+            || std::env::var_os("XDG_RUNTIME_DIR")
+                .is_some_and(|folder| PathBuf::from(folder).join("bus").exists());
+        let (mode, bus) = if by_systemd && !is_set("MANAGERPID") {
+            (Mode::System, Some(BusKind::System))
+        } else if user_bus {
+            (Mode::User, Some(BusKind::User))
+        } else if is_set("DBUS_SYSTEM_BUS_ADDRESS") {
+            (Mode::User, Some(BusKind::System))
+        } else {
+            (Mode::User, None)
+        };
+        Settings { bus, control, mode }
+    }
 }
 
 impl Bus {

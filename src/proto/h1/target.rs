@@ -39,6 +39,7 @@ static BYTES: [u8; 256] = {
     let mut table = [1u8; 256];
     let mut byte = 0x21;
     while byte < 0x7f {
+        // Bounds: below 0x7f, and computed while compiling.
         table[byte as usize] = match byte {
             b'"' | b'<' | b'>' => 1,
             b'#' => 2,
