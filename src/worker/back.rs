@@ -95,7 +95,8 @@ fn request(conn: &mut Conn, x: XKey, core: &mut Core) -> Moved {
     if sent.spliced > 0 {
         core.page.add(Counter::Spliced, sent.spliced);
     }
-    if sent.any {
+    if sent.wire > 0 {
+        core.page.add(Counter::BackSent, sent.wire);
         conn.wrote = true;
         work.x.times.back = now;
         if work.x.stage() == Stage::Dial {
@@ -162,7 +163,10 @@ fn response(conn: &mut Conn, key: ConnKey, x: XKey, core: &mut Core) -> Moved {
         &mut core.bufs,
     ) {
         Spliced::No => {}
-        Spliced::Bytes(n) => return took(core, x, n as u64),
+        Spliced::Bytes(n) => {
+            core.page.add(Counter::BackReceived, n as u64);
+            return took(core, x);
+        }
         Spliced::Full => {
             work.down_blocked = true;
             return Moved::No;
@@ -207,7 +211,7 @@ fn on_event(
                     core.leave(Effect::Fail(x, Fault::Overload));
                     Moved::Stop
                 }
-                taken => took(core, x, taken as u64),
+                _ => took(core, x),
             }
         }
         Ok(Event::Head) => on_head(conn, x, core),
@@ -292,7 +296,7 @@ fn more(conn: &mut Conn, x: XKey, core: &mut Core) -> Moved {
 }
 
 /// Content went into the pipe: the client may run.
-fn took(core: &mut Core, x: XKey, _n: u64) -> Moved {
+fn took(core: &mut Core, x: XKey) -> Moved {
     let now = core.now;
     let Some(work) = core.work.get_mut(x) else { return Moved::Stop };
     work.x.times.back = now;

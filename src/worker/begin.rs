@@ -59,6 +59,7 @@ pub fn begin(conn: &mut Conn, key: ConnKey, core: &mut Core) {
     let x = insert(conn, key, core, head, terms, live);
     let Some(work) = core.work.get_mut(x) else { return };
     work.rule = rule;
+    work.client = conn.peer.ip;
     work.x.expects = expects;
     work.closes = core.draining || listener.is_none();
     if let (BodySize::Exact(length), Some(limit)) = (body, work.x.terms.limits.body_bytes)
@@ -95,6 +96,7 @@ fn act(conn: &Conn, core: &mut Core, x: XKey, listener: Option<ListenerIndex>) {
                 pool.users += 1;
             }
             work.pool = Some(pool);
+            work.pool_index = Some(*index);
             work.x.turn(Turn::Pooled);
             tell_backend(conn, core, x, listener);
             core.leave(Effect::Pick(x));
@@ -180,6 +182,7 @@ pub fn refuse(conn: &mut Conn, key: ConnKey, core: &mut Core, fault: Fault) {
     let x = insert(conn, key, core, head, terms, live);
     if let Some(work) = core.work.get_mut(x) {
         work.closes = true;
+        work.client = conn.peer.ip;
     }
     core.leave(Effect::Fail(x, fault));
 }

@@ -6,6 +6,7 @@
 use super::conn::{Conn, ConnKey};
 use super::live::Live;
 use super::pools::Pools;
+use super::record::Records;
 use super::work::{Work, XKey};
 use crate::base::buf::BufPool;
 use crate::base::clock::Time;
@@ -83,6 +84,8 @@ pub struct Core {
     pub board: Board,
     /// This worker's page of it.
     pub page: Page,
+    /// Access records and what is counted by route.
+    pub records: Records,
     /// Randomness for request ids and jitter.
     pub seed: Seed,
     /// No new exchange on any connection after its present one.

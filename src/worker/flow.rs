@@ -37,8 +37,8 @@ pub struct Sent {
     pub body: u64,
     /// Of these, moved by the kernel.
     pub spliced: u64,
-    /// The socket took something.
-    pub any: bool,
+    /// Bytes of all kinds that the socket took.
+    pub wire: u64,
     /// Nothing more can be sent.
     pub trouble: Option<Trouble>,
 }
@@ -152,7 +152,7 @@ fn write_blocks(
     let before = conn.out.len();
     let body = if direct { pipe.data() } else { &[] };
     let (n, drained) = drain_both(&mut conn.stream, &mut conn.ready, &mut conn.out, body, bufs);
-    sent.any |= n > 0 || conn.out.len() < before;
+    sent.wire += (n + before - conn.out.len()) as u64;
     if n > 0 {
         if let Codec::H1(codec) = &mut conn.codec
             && codec.sent_body(n as u64).is_err()
@@ -181,7 +181,7 @@ fn write_kernel(conn: &mut Conn, from: &mut Source<'_>, sent: &mut Sent) -> bool
     };
     match kernel.drain(&conn.stream, &mut conn.ready, false) {
         Moved::Bytes(n) => {
-            sent.any |= n > 0;
+            sent.wire += n as u64;
             sent.body += n as u64;
             sent.spliced += n as u64;
             from.pipe.took_beside(n);

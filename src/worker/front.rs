@@ -105,7 +105,8 @@ fn respond(conn: &mut Conn, key: ConnKey, core: &mut Core) -> Moved {
     if sent.spliced > 0 {
         core.page.add(Counter::Spliced, sent.spliced);
     }
-    if sent.any {
+    if sent.wire > 0 {
+        core.page.add(Counter::FrontSent, sent.wire);
         work.x.times.front = now;
     }
     if work.down_blocked && work.x.down.is_low() {
@@ -346,7 +347,10 @@ fn read_body(conn: &mut Conn, key: ConnKey, core: &mut Core) -> Moved {
         let (up, kernel, pool) = (&mut work.x.up, &mut work.up_kernel, &mut core.kernel);
         match flow::splice(conn, up, kernel, pool, core.splice_min, &mut core.bufs) {
             Spliced::No => {}
-            Spliced::Bytes(n) => return took(conn, core, x, n as u64),
+            Spliced::Bytes(n) => {
+                core.page.add(Counter::FrontReceived, n as u64);
+                return took(conn, core, x, n as u64);
+            }
             Spliced::Full => {
                 work.up_blocked = true;
                 return Moved::No;

@@ -10,6 +10,7 @@ use super::desk;
 use super::jobs::Jobs;
 use super::live::Live;
 use super::pools::{MemberKey, PoolKey};
+use super::record::take_sink;
 use super::run::{Settings, TOKEN_JOBS, TOKEN_LINK, Worker};
 use super::work::XKey;
 use crate::base::clock::Clock;
@@ -22,7 +23,7 @@ use crate::ipc::{
     Fds, Finding, FromWorker, Hello, Link, LinkError, MAX_DOCUMENT, PROTOCOL, Prepare,
     ResolvedName, Role, Severity, SocketGrant, Start, ToWorker,
 };
-use crate::observe::{Counter, Gauge};
+use crate::observe::{Counter, Gauge, Sink};
 use crate::shared::{Board, VERSION};
 use crate::sys::{memfd, poll, signal};
 use std::io;
@@ -41,10 +42,10 @@ const START_PATIENCE: Duration = Duration::from_secs(30);
 const FINDINGS_MAX: usize = 32;
 
 /// What a helper thread makes of a document.
-type Built = Result<Built1, Vec<Finding>>;
+type Built = Result<Ready, Vec<Finding>>;
 
 /// A configuration that could be put into force.
-struct Built1 {
+struct Ready {
     live: Arc<Live>,
     resolved: Vec<ResolvedName>,
 }
@@ -54,7 +55,9 @@ struct Prepared {
     serial: u64,
     doors: Vec<Grant>,
     connections: u32,
-    built: Option<Built1>,
+    /// Where access records go from the commit on; `None`: where they go now.
+    access: Option<Option<Sink>>,
+    built: Option<Ready>,
 }
 
 /// A listening socket that came with a message, or one that is here already.
@@ -91,7 +94,9 @@ fn serve(mut link: Link) -> Result<(), LinkError> {
         Some(worker) => worker,
         None => return Ok(()),
     };
-    worker.run()?;
+    let outcome = worker.run();
+    worker.core.records.close();
+    outcome?;
     worker.say(&FromWorker::Drained);
     Ok(())
 }
@@ -142,6 +147,7 @@ fn build(mut link: Link, start: Start, mut fds: Fds) -> Result<Option<Worker>, L
     let board = fds.take(start.board)?;
     let resolved = fds.take(start.resolved)?;
     let doors = take_grants(start.sockets, &mut fds)?;
+    let access = take_sink(start.access, &mut fds)?;
     let board = Board::open_worker(board.as_fd(), start.slot);
     let (board, page) = match board {
         Ok(found) => found,
@@ -175,6 +181,7 @@ fn build(mut link: Link, start: Start, mut fds: Fds) -> Result<Option<Worker>, L
         generation: start.generation,
         closed: false,
     });
+    worker.core.records.set_sink(access, &worker.core.live);
     worker.resolve(built.resolved);
     worker.open_doors(doors);
     worker.say(&FromWorker::Ready);
@@ -212,7 +219,7 @@ fn read(serial: u64, document: &OwnedFd, resolved: &OwnedFd) -> Built {
         .map_err(|error| vec![finding(format!("the list of names: {error}"))])?;
     let checked = config::check(&text, &CheckContext::default());
     match checked.plan {
-        Some(plan) => Ok(Built1 { live: Arc::new(Live::new(serial, plan)), resolved }),
+        Some(plan) => Ok(Ready { live: Arc::new(Live::new(serial, plan)), resolved }),
         None => Err(checked
             .problems
             .into_iter()
@@ -332,7 +339,13 @@ impl Worker {
             ToWorker::Query { id, kind } => self.on_query(id, kind),
             ToWorker::Ping { n } => self.say(&FromWorker::Pong { n }),
             // A second start means nothing to a worker that serves.
-            ToWorker::Start(_) | ToWorker::SetLogLevel { .. } | ToWorker::ReopenLogs { .. } => {}
+            // What a worker has to tell goes to the master or to the access records.
+            ToWorker::Start(_) | ToWorker::SetLogLevel { .. } => {}
+            ToWorker::ReopenLogs { access } => {
+                if let Ok(sink) = take_sink(access, &mut fds) {
+                    self.core.records.set_sink(sink, &self.core.live);
+                }
+            }
         }
     }
 
@@ -348,14 +361,17 @@ impl Worker {
         let taken = (|| {
             let document = fds.take(prepare.document)?;
             let resolved = fds.take(prepare.resolved)?;
-            Ok::<_, LinkError>((document, resolved, take_grants(prepare.sockets, fds)?))
+            let access = take_sink(prepare.access, fds)?;
+            let access = (!prepare.keep_access).then_some(access);
+            Ok::<_, LinkError>((document, resolved, access, take_grants(prepare.sockets, fds)?))
         })();
         let Some(master) = &mut self.link else { return };
         let problem = match taken {
             Err(error) => error.to_string(),
-            Ok((document, resolved, doors)) => {
+            Ok((document, resolved, access, doors)) => {
                 let connections = prepare.connections;
-                master.prepared = Some(Prepared { serial, doors, connections, built: None });
+                master.prepared =
+                    Some(Prepared { serial, doors, connections, access, built: None });
                 if master.jobs.submit(serial, move || read(serial, &document, &resolved)) {
                     return;
                 }
@@ -397,6 +413,9 @@ impl Worker {
         self.core.page.set(Gauge::ConnectionsMax, u64::from(prepared.connections));
         self.resolve(built.resolved);
         self.apply(built.live);
+        if let Some(sink) = prepared.access {
+            self.core.records.set_sink(sink, &self.core.live);
+        }
         self.open_doors(prepared.doors);
         self.say(&FromWorker::Committed { serial });
     }

@@ -11,6 +11,7 @@ use super::drain::Drain;
 use super::link::MasterLink;
 use super::live::Live;
 use super::pools::{MemberKey, Pools};
+use super::record::Records;
 use super::work::XKey;
 use super::{back, front};
 use crate::base::buf::BufPool;
@@ -102,6 +103,7 @@ impl Worker {
         let blocks = (connections as usize).saturating_mul(4).max(1_024);
         let mut pools = Pools::default();
         pools.apply(&live.plan, &board, &page);
+        let records = Records::new(&live, &board, &page);
         page.set(Gauge::ConnectionsMax, u64::from(connections));
         page.set_state(WorkerState::Serving);
         Worker {
@@ -122,6 +124,7 @@ impl Worker {
                 wheel: Wheel::new(now),
                 board,
                 page,
+                records,
                 seed: Seed::new(seed),
                 draining: false,
                 splice_min: 32 * 1024,
@@ -209,6 +212,7 @@ impl Worker {
         self.review_accepting();
         self.review_drain();
         self.work();
+        self.core.records.flush(&self.core.page);
         self.core.page.set(Gauge::Buffers, self.core.bufs.out() as u64);
         #[cfg(debug_assertions)]
         if let Err(wrong) = self.check_invariants() {
@@ -252,6 +256,7 @@ impl Worker {
         let close = self.core.pools.apply(&live.plan, &self.core.board, &self.core.page);
         close.into_iter().for_each(|key| self.core.leave(Effect::Close(key)));
         self.core.page.set_serial(live.serial);
+        self.core.records.apply(&live, &self.core.board, &self.core.page);
         self.core.live = live;
         self.map_doors();
         let orphans: Vec<ConnKey> = self

@@ -63,6 +63,7 @@ impl Worker {
         let again = work.x.attempts() > 0;
         work.tried.add(index);
         work.member = Some(member);
+        work.member_index = u32::try_from(index).ok();
         work.on_trial = trial;
         work.x.attempt(now);
         if again {

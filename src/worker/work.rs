@@ -4,6 +4,7 @@ use super::conn::ConnKey;
 use super::live::Live;
 use super::pools::{MemberKey, PoolKey};
 use crate::base::slots::Key;
+use crate::config::plan::PoolIndex;
 use crate::exchange::fault::Fault;
 use crate::exchange::{Exchange, Leg};
 use crate::io::splice::{KernelPipe, PipePool};
@@ -53,6 +54,10 @@ pub struct Work {
     pub rule: Option<RuleId>,
     /// The pool it picks from.
     pub pool: Option<PoolKey>,
+    /// The pool's position in the plan.
+    pub pool_index: Option<PoolIndex>,
+    /// The position in the pool of the member it was sent to last.
+    pub member_index: Option<u32>,
     /// The member it was sent to last.
     pub member: Option<MemberKey>,
     /// Members it shall not be sent to again.
@@ -97,6 +102,8 @@ impl Work {
             live,
             rule: None,
             pool: None,
+            pool_index: None,
+            member_index: None,
             member: None,
             tried: Tried::default(),
             on_trial: false,
