@@ -25,6 +25,10 @@ use zruntime::{AsyncIo, Shared, SharedRuntime};
 const COMMAND_MAX: usize = 1024;
 /// Longest time for a command to arrive, and for an answer to be taken.
 const PEER_WAIT: Duration = Duration::from_secs(5);
+/// Longest time that a caller may take to close after its answer.
+const LINGER: Duration = Duration::from_millis(500);
+/// Most bytes that are taken of a caller after its command, and thrown away.
+const DRAIN_MAX: usize = 64 * 1024;
 /// Most connections at a time; one more waits in the socket's queue.
 const PEERS_MAX: usize = 8;
 
@@ -143,7 +147,10 @@ impl Desk {
         runtime
             .timeout(PEER_WAIT, write_answer(&stream, answer.as_bytes()))
             .await
-            .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
+            .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+        // Closing with bytes unread would take the answer away from the caller again.
+        let _ = runtime.timeout(LINGER, drain(&stream)).await;
+        Ok(())
     }
 
     async fn answer(&self, caller: &Caller, asked: Asked) -> String {
@@ -336,6 +343,25 @@ async fn write_answer(stream: &AsyncIo<UnixStream, Shared>, mut answer: &[u8]) -
         answer = answer.get(count..).unwrap_or_default();
     }
     stream.get_ref().shutdown(std::net::Shutdown::Write)
+}
+
+/// Reads until the caller closes.
+async fn drain(stream: &AsyncIo<UnixStream, Shared>) -> io::Result<()> {
+    let mut block = [0; 4096];
+    let mut taken = 0;
+    while taken < DRAIN_MAX {
+        let count = stream
+            .read_with(|stream| {
+                let mut stream: &UnixStream = stream;
+                stream.read(&mut block)
+            })
+            .await?;
+        if count == 0 {
+            break;
+        }
+        taken += count;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

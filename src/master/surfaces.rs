@@ -2,11 +2,11 @@
 //!
 //! A surface that can't be opened is told and left out: the traffic doesn't depend on it.
 
-use super::bus::{self, Bus, BusKind, Settings};
+use super::bus::{self, Bus, Settings};
+use super::compat::{self, Compat};
 use super::options::Options;
 use super::run::Master;
 use crate::control::names;
-use crate::control::rights::Mode;
 use crate::sys::process;
 use std::fs;
 use std::os::unix::fs::DirBuilderExt;
@@ -16,22 +16,19 @@ use std::path::{Path, PathBuf};
 #[derive(Debug)]
 pub struct Surfaces {
     _bus: Option<Bus>,
+    _compat: Option<Compat>,
 }
 
 impl Surfaces {
     /// Opens what the command line and the surroundings ask for.
     pub fn open(master: &mut Master, control: PathBuf, managed: bool) -> Surfaces {
-        let user = ["XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS"]
-            .iter()
-            .any(|name| std::env::var_os(name).is_some());
-        let (mode, kind) = match managed && !user {
-            true => (Mode::System, BusKind::System),
-            false => (Mode::User, BusKind::User),
-        };
-        // A program run from a shell is no service: it takes no name on a bus.
-        let bus = managed.then_some(kind);
+        let compat = master.options.compat_socket.clone();
         make_folder(&control);
-        let with_socket = Settings { bus, control: Some(control), mode };
+        let mut with_socket = Settings::from_environment(Some(control));
+        if !managed {
+            // A program run from a shell is no service: it takes no name on a bus.
+            with_socket.bus = None;
+        }
         let opened = bus::start(&with_socket, master.door.clone(), master.hub.listen());
         let bus = opened.or_else(|error| {
             let path = with_socket.control.as_deref().unwrap_or(Path::new(""));
@@ -42,7 +39,14 @@ impl Surfaces {
         if let Err(error) = &bus {
             tracing::error!(%error, "cannot open the control surface");
         }
-        Surfaces { _bus: bus.ok() }
+        let compat = compat.and_then(|path| {
+            let opened = compat::start(&path, with_socket.mode, master.door.clone());
+            let why = |error: &_| {
+                tracing::error!(%error, "cannot open the compatibility socket {}", path.display());
+            };
+            opened.inspect_err(why).ok()
+        });
+        Surfaces { _bus: bus.ok(), _compat: compat }
     }
 }
 

@@ -62,6 +62,46 @@ No colour, even on a terminal.
 "#,
 };
 
+const CLOUDCUP: Rest = Rest {
+    section: "8",
+    text: r#".SH SOCKETS
+Sockets that systemd passes belong to the listener of the configuration whose key is their
+\fIFileDescriptorName=\fR; a listener without a passed socket binds its own address. A passed socket that
+no listener names is closed, with a warning that tells the key to add.
+.SH SIGNALS
+.TP
+\fBSIGHUP\fR
+Read the configuration file again and apply it.
+.TP
+\fBSIGTERM\fR, \fBSIGINT\fR
+Stop: take no new connections, finish what is under way within a deadline.
+.TP
+\fBSIGQUIT\fR
+Stop at once.
+.TP
+\fBSIGUSR1\fR
+Open log files anew.
+.SH EXIT STATUS
+0 done; 1 refused or failed; 2 wrong use.
+.SH D\-BUS
+\fIorg.cloudcup1\fR at \fI/org/cloudcup1\fR, on the system bus for a system service and on the user's bus
+for a user's, and peer to peer at the control socket. The interface is in
+\fI/usr/share/dbus\-1/interfaces/org.cloudcup1.xml\fR; \fBbusctl tree org.cloudcup1\fR shows the live proxy.
+.SH FILES
+.TP
+\fI/etc/cloudcup/cloudcup.json\fR
+The configuration.
+.TP
+\fI/run/cloudcup/control\fR
+The control socket, of mode 0660 and the group \fBcloudcup\-admin\fR where there is one.
+.TP
+\fI/var/lib/cloudcup\fR
+The history of accepted configurations.
+.SH SEE ALSO
+\fBcupctl\fR(1), \fBcloudcup.json\fR(5), \fBsystemd.socket\fR(5), \fBbusctl\fR(1)
+"#,
+};
+
 fn escape(text: &str) -> String {
     let text = text.replace('\\', "\\\\").replace('-', "\\-");
     let lines = text.lines().map(|line| {
@@ -224,14 +264,20 @@ fn cupctl() -> Command {
     cloudcup::ctl::args::Cli::command()
 }
 
+fn service() -> Command {
+    cloudcup::master::options::Options::command()
+}
+
 #[test]
 fn the_manual_pages_are_the_definitions() {
     compare(Path::new("docs/man/cupctl.1"), &page(cupctl(), &CUPCTL));
+    compare(Path::new("docs/man/cloudcup.8"), &page(service(), &CLOUDCUP));
 }
 
 #[test]
 fn the_completions_are_the_definitions() {
     completions(cupctl());
+    completions(service());
 }
 
 #[test]

@@ -354,7 +354,7 @@ impl Manager {
         let _permit = self.admit(connection, &header, Right::Manage).await?;
         given(&options, &[])?;
         match self.shared.ask(Command::Metrics).await? {
-            Answer::Text(text) => Ok(text),
+            Answer::Text(text) => Ok(self.shared.with_samples(&text)),
             other => Err(unexpected(&other)),
         }
     }

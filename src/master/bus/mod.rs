@@ -74,17 +74,9 @@ pub struct Settings {
 pub struct Bus {
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
-    counters: Arc<Counters>,
+    #[cfg(test)]
     shared: Arc<Shared>,
     _file: Option<ControlFile>,
-}
-
-/// What the control surface counts besides [`Access`].
-#[derive(Debug, Default)]
-struct Counters {
-    peers: AtomicU64,
-    peers_limit_hit_total: AtomicU64,
-    bus_connected: AtomicU64,
 }
 
 /// Starts the control surface: binds the control socket, then starts the thread.
@@ -106,18 +98,19 @@ pub fn start(
         None => (None, None),
     };
     let shared = Arc::new(Shared::new(commands, Access::new(rules)));
-    let counters = Arc::<Counters>::default();
     let (stop, stopped) = oneshot::channel();
-    let service = Service {
-        shared: Arc::clone(&shared),
-        counters: Arc::clone(&counters),
-        next_id: Arc::default(),
-    };
+    let service = Service { shared: Arc::clone(&shared), next_id: Arc::default() };
     let bus = settings.bus;
     let thread = std::thread::Builder::new()
         .name("dbus".to_owned())
         .spawn(move || zbus::block_on(service.run(bus, listener, events, stopped)))?;
-    Ok(Bus { stop: Some(stop), thread: Some(thread), counters, shared, _file: file })
+    Ok(Bus {
+        stop: Some(stop),
+        thread: Some(thread),
+        #[cfg(test)]
+        shared,
+        _file: file,
+    })
 }
 
 /// The rights of a service that was started in `mode`, with this process's uid and this machine's
@@ -155,20 +148,6 @@ impl Settings {
     }
 }
 
-impl Bus {
-    /// The counters of the control surface by metric name, without `cloudcup_`.
-    pub fn counters(&self) -> [(&'static str, u64); 5] {
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        [
-            ("control_peers", read(&self.counters.peers)),
-            ("control_peers_limit_hit_total", read(&self.counters.peers_limit_hit_total)),
-            ("control_refused_total", read(&self.shared.access.refused_total)),
-            ("control_pending_limit_hit_total", read(&self.shared.access.pending_limit_hit_total)),
-            ("control_bus_connected", read(&self.counters.bus_connected)),
-        ]
-    }
-}
-
 impl Drop for Bus {
     fn drop(&mut self) {
         if let Some(stop) = self.stop.take() {
@@ -187,7 +166,6 @@ impl Drop for Bus {
 #[derive(Clone, Debug)]
 struct Service {
     shared: Arc<Shared>,
-    counters: Arc<Counters>,
     next_id: Arc<AtomicU64>,
 }
 
@@ -258,10 +236,10 @@ impl Service {
             match self.join_bus(kind, roster).await {
                 Ok((id, connection)) => {
                     tracing::info!(name = names::BUS_NAME, bus = ?kind, "serving on the bus");
-                    self.counters.bus_connected.store(1, Ordering::Relaxed);
+                    self.shared.counters.bus_connected.store(1, Ordering::Relaxed);
                     (wait, told) = (RETRY_MIN, String::new());
                     connection.closed().await;
-                    self.counters.bus_connected.store(0, Ordering::Relaxed);
+                    self.shared.counters.bus_connected.store(0, Ordering::Relaxed);
                     roster.left(id);
                     tracing::warn!("the bus is gone; the control socket still serves");
                 }

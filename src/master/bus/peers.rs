@@ -1,11 +1,12 @@
 //! The callers of the control socket: accepted within bounds, each served on a connection of its
 //! own.
 
+use super::Service;
 use super::access::Way;
 use super::endpoint::{Endpoint, serve};
 use super::pump::Roster;
+use super::shared::Shared;
 use super::socket::{PeerSocket, caller};
-use super::{Counters, Service};
 use crate::control::names;
 use crate::control::rights::Caller;
 use std::collections::HashMap;
@@ -32,14 +33,14 @@ struct Seats(Mutex<HashMap<u32, usize>>);
 #[derive(Debug)]
 struct Seat {
     seats: Arc<Seats>,
-    counters: Arc<Counters>,
+    shared: Arc<Shared>,
     uid: u32,
 }
 
 impl Seats {
     /// A seat for `uid`; `None` when [`names::PEERS_MAX`] are taken, or [`names::PEERS_PER_UID_MAX`]
     /// by this uid (root excepted, so that nobody can lock root out).
-    fn take(self: &Arc<Seats>, uid: u32, counters: &Arc<Counters>) -> Option<Seat> {
+    fn take(self: &Arc<Seats>, uid: u32, shared: &Arc<Shared>) -> Option<Seat> {
         let mut seats = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let all: usize = seats.values().sum();
         let of_root = seats.get(&0).copied().unwrap_or(0);
@@ -49,12 +50,12 @@ impl Seats {
             _ => all - of_root < names::PEERS_MAX / 2 && *own < names::PEERS_PER_UID_MAX,
         };
         if !free {
-            counters.peers_limit_hit_total.fetch_add(1, Ordering::Relaxed);
+            shared.counters.peers_limit_hit_total.fetch_add(1, Ordering::Relaxed);
             return None;
         }
         *own += 1;
-        counters.peers.store(all as u64 + 1, Ordering::Relaxed);
-        Some(Seat { seats: Arc::clone(self), counters: Arc::clone(counters), uid })
+        shared.counters.peers.store(all as u64 + 1, Ordering::Relaxed);
+        Some(Seat { seats: Arc::clone(self), shared: Arc::clone(shared), uid })
     }
 }
 
@@ -66,7 +67,7 @@ impl Drop for Seat {
         }
         seats.retain(|_, own| *own > 0);
         let all: usize = seats.values().sum();
-        self.counters.peers.store(all as u64, Ordering::Relaxed);
+        self.shared.counters.peers.store(all as u64, Ordering::Relaxed);
     }
 }
 
@@ -97,7 +98,7 @@ impl Service {
                 }
             };
             let Ok(caller) = caller(&stream) else { continue };
-            let Some(seat) = seats.take(caller.uid, &self.counters) else {
+            let Some(seat) = seats.take(caller.uid, &self.shared) else {
                 tracing::warn!(uid = caller.uid, "too many callers on the control socket");
                 continue;
             };
@@ -143,13 +144,20 @@ impl Service {
 
 #[cfg(test)]
 mod tests {
+    use super::super::access::Access;
     use super::*;
+    use crate::control::rights::Mode;
 
     #[test]
     fn seats_are_bounded_and_root_is_never_locked_out() {
-        let counters = Arc::<Counters>::default();
+        let poll = mio::Poll::new().unwrap();
+        let waker = Arc::new(mio::Waker::new(poll.registry(), mio::Token(0)).unwrap());
+        let (commands, _requests) = crate::master::command::channel(waker);
+        let access = Access::new(super::super::rules(Mode::User));
+        let shared = Arc::new(Shared::new(commands, access));
+        let counters = &shared.counters;
         let seats = Arc::<Seats>::default();
-        let take = |uid| seats.take(uid, &counters);
+        let take = |uid| seats.take(uid, &shared);
         let mut taken: Vec<Seat> = std::iter::from_fn(|| take(1000)).collect();
         assert_eq!(taken.len(), names::PEERS_PER_UID_MAX);
         taken.extend(std::iter::from_fn(|| take(1001)));

@@ -9,6 +9,7 @@ use crate::master::command::{Answer, Command, CommandSender};
 use crate::master::snapshot::Snapshot;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -25,12 +26,93 @@ pub struct Shared {
     pub access: Access,
     latest: Mutex<Option<(Time, Arc<Snapshot>)>>,
     ids: RandomState,
+    /// What is counted besides [`Access`].
+    pub counters: Counters,
+}
+
+/// What the control surface counts besides [`Access`].
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Connections on the control socket now.
+    pub peers: AtomicU64,
+    /// Connections refused because of their bounds, over the service's life.
+    pub peers_limit_hit_total: AtomicU64,
+    /// 1 while the service has its name on a bus.
+    pub bus_connected: AtomicU64,
+}
+
+/// A number of the control surface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sample {
+    /// Name of the family, without the suffix of counters.
+    pub family: &'static str,
+    /// Whether it only grows.
+    pub counter: bool,
+    /// What it is.
+    pub help: &'static str,
+    /// Its value.
+    pub value: u64,
 }
 
 impl Shared {
     /// Asks through `commands`, admits by `access`.
     pub fn new(commands: CommandSender, access: Access) -> Shared {
-        Shared { commands, access, latest: Mutex::default(), ids: RandomState::new() }
+        Shared {
+            commands,
+            access,
+            latest: Mutex::default(),
+            ids: RandomState::new(),
+            counters: Counters::default(),
+        }
+    }
+
+    /// All numbers of the control surface.
+    pub fn samples(&self) -> [Sample; 5] {
+        let sample = |family, counter, help, value: &AtomicU64| {
+            let value = value.load(Ordering::Relaxed);
+            Sample { family, counter, help, value }
+        };
+        let Counters { peers, peers_limit_hit_total, bus_connected } = &self.counters;
+        [
+            sample("cloudcup_control_peers", false, "Connections on the control socket.", peers),
+            sample(
+                "cloudcup_control_peers_limit_hit",
+                true,
+                "Callers of the control socket turned away because too many were connected.",
+                peers_limit_hit_total,
+            ),
+            sample(
+                "cloudcup_control_pending_limit_hit",
+                true,
+                "Calls refused because their sender had too many pending.",
+                &self.access.pending_limit_hit_total,
+            ),
+            sample(
+                "cloudcup_control_refused",
+                true,
+                "Calls refused for lack of a right.",
+                &self.access.refused_total,
+            ),
+            sample(
+                "cloudcup_control_bus_connected",
+                false,
+                "Whether the service has its name on a bus.",
+                bus_connected,
+            ),
+        ]
+    }
+
+    /// `text`, which ends as OpenMetrics does, with the numbers of the control surface.
+    pub fn with_samples(&self, text: &str) -> String {
+        let mut out = text.strip_suffix("# EOF\n").unwrap_or(text).to_owned();
+        for Sample { family, counter, help, value } in self.samples() {
+            let (kind, suffix) = if counter { ("counter", "_total") } else { ("gauge", "") };
+            out.push_str(&format!(
+                "# TYPE {family} {kind}\n# HELP {family} {help}\n{family}{suffix} {value}\n"
+            ));
+        }
+        out.push_str("# EOF\n");
+        out
     }
 
     /// Puts `command` to the master. Errors: the master's own, `Stopping`, `TimedOut`.

@@ -6,6 +6,7 @@ use super::shared::{Shared, unexpected, visible};
 use crate::control::names;
 use crate::control::rows::Topic;
 use crate::master::command::{Answer, Command};
+use crate::master::snapshot::CounterView;
 use serde::Serialize;
 use serde_json::json;
 
@@ -38,7 +39,12 @@ pub async fn topic(
         }
         Topic::Status | Topic::Backends | Topic::Routes | Topic::Traffic | Topic::Errors => {}
     }
-    let snapshot = visible(&*shared.refresh().await?, sight);
+    let mut snapshot = visible(&*shared.refresh().await?, sight);
+    let own = shared.samples().into_iter().filter(|sample| sample.counter && sample.value != 0);
+    snapshot.counters.extend(own.map(|sample| CounterView {
+        name: format!("{}_total", sample.family.trim_start_matches("cloudcup_")),
+        value: sample.value,
+    }));
     match topic {
         Topic::Backends => json(&json!({ "serial": snapshot.serial, "pools": snapshot.pools })),
         Topic::Routes => json(&json!({ "serial": snapshot.serial, "routes": snapshot.routes })),
