@@ -126,6 +126,7 @@ impl Known {
     }
 
     /// The tag of a field name, which is a token, in any case; `_` is no `-` here.
+    // Length: one table, a length and its names each.
     #[inline]
     pub fn of_dashed(name: &[u8]) -> Known {
         match name.len() {

@@ -14,6 +14,7 @@
 
 use super::field::{BadField, FieldRef, Fields, Known, is_token_byte, is_value_byte, same_name};
 use super::method::Method;
+use super::place::Place;
 use super::status::reason_phrase;
 
 /// The version of HTTP a head arrived with.
@@ -47,65 +48,6 @@ pub enum BodySize {
     Exact(u64),
     /// Unknown in advance: it ends when it ends.
     Streamed,
-}
-
-/// A stretch of the block of a head.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Place {
-    start: u32,
-    len: u32,
-}
-
-impl Place {
-    /// No bytes.
-    pub const EMPTY: Place = Place { start: 0, len: 0 };
-
-    /// `len` bytes from `start` on, counted from the first byte of the block.
-    #[inline]
-    pub const fn new(start: usize, len: usize) -> Place {
-        Place { start: start as u32, len: len as u32 }
-    }
-
-    /// Number of bytes.
-    #[inline]
-    pub const fn len(self) -> usize {
-        self.len as usize
-    }
-
-    /// Whether it holds no byte.
-    #[inline]
-    pub const fn is_empty(self) -> bool {
-        self.len == 0
-    }
-
-    /// Where the first byte is.
-    #[inline]
-    pub const fn start(self) -> usize {
-        self.start as usize
-    }
-
-    /// The place from the first byte of this one to the last of `last`, which lies behind it.
-    #[inline]
-    pub const fn through(self, last: Place) -> Place {
-        Place { start: self.start, len: (last.start + last.len).saturating_sub(self.start) }
-    }
-
-    /// The place `part` of the bytes at this one; `part` counts from its first byte.
-    #[inline]
-    pub const fn part(self, part: Place) -> Place {
-        Place { start: self.start + part.start, len: part.len }
-    }
-
-    /// The bytes of `block` here; none when it is shorter.
-    #[inline]
-    pub fn of(self, block: &[u8]) -> &[u8] {
-        block.get(self.start()..self.end()).unwrap_or_default()
-    }
-
-    #[inline]
-    const fn end(self) -> usize {
-        self.start as usize + self.len as usize
-    }
 }
 
 /// One field: where its name and value lie, and whether its line in the block is written exactly

@@ -12,10 +12,12 @@ mod field;
 mod head;
 mod method;
 mod piece;
+mod place;
 mod status;
 
 pub use field::{BadField, FieldRef, Fields, Known, is_token_byte, is_value_byte};
-pub use head::{BodySize, Head, Line, Lines, Place, Version};
+pub use head::{BodySize, Head, Line, Lines, Version};
 pub use method::Method;
 pub use piece::{Piece, Reason};
+pub use place::Place;
 pub use status::reason_phrase;

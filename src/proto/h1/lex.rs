@@ -187,11 +187,17 @@ pub(super) fn tokens(
 
 /// `text` without spaces and tabs at its ends.
 pub(super) fn trim(text: &[u8]) -> &[u8] {
-    let mut text = text;
-    while let [b' ' | b'\t', rest @ ..] = text {
+    let mut text = trim_start(text);
+    while let [rest @ .., b' ' | b'\t'] = text {
         text = rest;
     }
-    while let [rest @ .., b' ' | b'\t'] = text {
+    text
+}
+
+/// `text` without spaces and tabs at its start.
+pub(super) fn trim_start(text: &[u8]) -> &[u8] {
+    let mut text = text;
+    while let [b' ' | b'\t', rest @ ..] = text {
         text = rest;
     }
     text

@@ -1,7 +1,7 @@
 //! HTTP/1.1 and HTTP/1.0 (RFC 9110, RFC 9112), strictly, for both roles.
 //!
 //! What it is: [`Conn`], one connection's codec; [`Offence`], everything a peer can do wrong;
-//! [`Limits`], what is allowed. Smuggling rules live in `parse` and `body` only: connection-level
+//! [`Limits`], what is allowed. Smuggling rules live in `parse`, `facts` and `body` only: connection-level
 //! fields die there and are born again in `encode`.
 //!
 //! What it is not: lenient. Where RFC 9112 lets a recipient guess, the message is refused: a guess
@@ -10,6 +10,7 @@
 mod body;
 mod conn;
 mod encode;
+mod facts;
 mod lex;
 mod offence;
 mod parse;
