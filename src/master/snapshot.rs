@@ -1,7 +1,8 @@
 //! The state of everything as plain data: what `status`, `show …` and the bus's objects show.
 //!
 //! Units are in the names; numbers are sums over all workers unless said. Addresses and file facts in
-//! here are for those who may manage; the bus leaves them out for others.
+//! here are for those who may manage; the bus leaves them out for others. What a row lacks has its
+//! default: cupctl may be of another version than the service.
 
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +35,7 @@ impl ServiceState {
 
 /// The last attempt to apply a configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct LastApply {
     /// It was accepted.
     pub accepted: bool,
@@ -49,6 +51,7 @@ pub struct LastApply {
 
 /// One worker.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct WorkerView {
     /// Its slot, the stable number of a worker's place.
     pub slot: u16,
@@ -76,6 +79,7 @@ pub struct WorkerView {
 
 /// One backend of a pool.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct BackendView {
     /// Its pool.
     pub pool: String,
@@ -103,6 +107,7 @@ pub struct BackendView {
 
 /// One pool.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct PoolView {
     /// Its name.
     pub name: String,
@@ -114,6 +119,7 @@ pub struct PoolView {
 
 /// One rule of the route table.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct RouteView {
     /// Key of the route.
     pub key: String,
@@ -127,6 +133,7 @@ pub struct RouteView {
 
 /// One listening socket.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct ListenerView {
     /// Listener of the configuration.
     pub name: String,
@@ -138,6 +145,7 @@ pub struct ListenerView {
 
 /// Sums over all workers since the board was made.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Totals {
     /// Front connections now.
     pub connections: u64,
@@ -159,6 +167,7 @@ pub struct Totals {
 
 /// A number by name: every counter of the board that is not zero.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct CounterView {
     /// Name of the metric, without `cloudcup_`.
     pub name: String,
@@ -168,6 +177,7 @@ pub struct CounterView {
 
 /// The state of everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Snapshot {
     /// Version of the program.
     pub version: String,
@@ -203,6 +213,7 @@ pub struct Snapshot {
 
 /// One step of the way of a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct WhyStep {
     /// `listener`, `host`, `path`, `rule`, `action`, `backend`.
     pub what: String,
@@ -214,6 +225,7 @@ pub struct WhyStep {
 
 /// The way of a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Why {
     /// Serial of the configuration that was asked.
     pub serial: u64,

@@ -384,6 +384,45 @@ fn garbage_and_floods_end_their_own_connection_only() {
 }
 
 #[test]
+fn calls_with_damage_never_end_the_service() {
+    use proptest::test_runner::{Config, TestRunner};
+    let house = House::new(Mode::User);
+    let call = zbus::Message::method_call(names::ROOT_PATH, "Apply")
+        .interface(names::MANAGER_INTERFACE)
+        .build(&("{}", Options::from([(option::SOURCE, Variant::from("x"))])))
+        .unwrap();
+    let whole = call.data().to_vec();
+    let mut runner = TestRunner::new(Config { cases: 128, ..Config::default() });
+    let damage = proptest::collection::vec((0..whole.len(), proptest::num::u8::ANY), 1..8);
+    runner
+        .run(&(damage, 0..=whole.len()), |(places, length)| {
+            let mut bytes = b"\0AUTH EXTERNAL\r\nDATA\r\nNEGOTIATE_UNIX_FD\r\nBEGIN\r\n".to_vec();
+            let start = bytes.len();
+            bytes.extend_from_slice(&whole[..length]);
+            for (at, byte) in places {
+                if let Some(place) = bytes.get_mut(start + at) {
+                    *place = byte;
+                }
+            }
+            let mut stream = UnixStream::connect(&house.path).unwrap();
+            stream.set_read_timeout(Some(DEADLINE)).unwrap();
+            let _ = stream.write_all(&bytes);
+            let _ = stream.shutdown(std::net::Shutdown::Write);
+            let mut rest = Vec::new();
+            let ended = stream.read_to_end(&mut rest);
+            let open =
+                matches!(&ended, Err(error) if error.kind() == std::io::ErrorKind::WouldBlock);
+            assert!(!open, "still open");
+            Ok(())
+        })
+        .unwrap();
+    zbus::block_on(async {
+        let connection = connect(&house.path).await;
+        assert_eq!(manager(&connection).await.reload(Options::new()).await.unwrap(), 8);
+    });
+}
+
+#[test]
 fn a_flood_of_descriptors_is_cut_off() {
     let house = House::new(Mode::User);
     let mut stream = UnixStream::connect(&house.path).unwrap();
