@@ -41,7 +41,7 @@ pub static TOP: Object = Object {
             "routes",
             Shape::Map { name: "[HOST]/PATH", value: &Shape::OneOrMore(&Shape::Object(&RULE)) },
             "What to do with a request, by host and path. `/x/*` is `/x` and all below it, \
-             `*.example.com/…` every host below example.com, `*` everything. The most specific key \
+             `*.example.com/...` every host below example.com, `*` everything. The most specific key \
              wins: exact host, longest wildcard host, any host; within it exact path, longest \
              prefix. A value is one rule or an array of rules, tried in order; where none applies, \
              the next less specific key is asked. A request that meets no rule is answered with 404.",
@@ -194,7 +194,7 @@ pub static REDIRECT: Object = Object {
         Key::new(
             "to",
             Shape::Text,
-            "The new location: http://…, https://… or a path, with `{host}`, `{path}`, `{query}` \
+            "The new location: http://..., https://... or a path, with `{host}`, `{path}`, `{query}` \
              (with its `?`) and `{uri}` (path and query) put in. Without `{query}`, `{uri}` or a \
              `?` of its own the query is kept.",
         )
@@ -313,7 +313,7 @@ const HEADER_FIELDS: Key =
         .or("100");
 const BODY_BYTES: Key = Key::new(
     "body_bytes",
-    Shape::Size { min: 0, max: 1 << 50, off: true },
+    Shape::Size { min: 0, max: 1 << 40, off: true },
     "Bytes of a request body; more is answered with 413.",
 )
 .or(r#""off""#);

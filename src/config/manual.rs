@@ -97,7 +97,7 @@ fn names(key: &Key, quote: &str) -> String {
 fn default_words(key: &Key) -> Option<String> {
     match key.default {
         Some(default) => Some(default.to_owned()),
-        None => key.required.then(|| "required".to_owned()),
+        None => key.required.then(|| "Required".to_owned()),
     }
 }
 

@@ -7,8 +7,8 @@ use super::json::Tree;
 use super::keys;
 use super::shape::{Key, Object, Shape};
 
-/// Where the shipped schema says it is from.
-const ID: &str = "https://cloudcup.org/schema/cloudcup.schema.json";
+/// The name that the shipped schema has of itself.
+const ID: &str = "urn:cloudcup:configuration:1";
 
 /// The JSON Schema (2020-12) of the current format and of seed documents, as text.
 pub fn schema() -> String {

@@ -172,7 +172,7 @@ impl Shape {
                 list_of(&list)
             }
             Shape::Size { min, max, off: may } => format!(
-                "a size from {} to {}, such as \"64KiB\"{}",
+                "a size from {} to {}, such as \"8KiB\"{}",
                 show_size(*min),
                 show_size(*max),
                 off(*may)

@@ -1,5 +1,6 @@
 //! Documents that mean harm: none may panic, hang or eat memory; each gets a clear list.
 
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use cloudcup::config::{self, CheckContext, Checked, Severity};
@@ -145,7 +146,12 @@ fn half_surrogates() {
 }
 
 /// Documents to start from: all golden ones and examples.
-fn corpus() -> Vec<Vec<u8>> {
+fn corpus() -> &'static [Vec<u8>] {
+    static CORPUS: OnceLock<Vec<Vec<u8>>> = OnceLock::new();
+    CORPUS.get_or_init(read_corpus)
+}
+
+fn read_corpus() -> Vec<Vec<u8>> {
     let mut all = Vec::new();
     for folder in ["tests/golden/config", "contrib/examples"] {
         for entry in std::fs::read_dir(super::path(folder)).expect(folder) {
@@ -241,8 +247,7 @@ proptest! {
     /// Whatever is done to a document: a plan or a reason, and serde_json agrees on what is JSON.
     #[test]
     fn harmed_documents(pick in any::<prop::sample::Index>(), harms in prop::collection::vec(harm(), 1..6)) {
-        let corpus = corpus();
-        let mut text = pick.get(&corpus).clone();
+        let mut text = pick.get(corpus()).clone();
         for harm in &harms {
             apply(&mut text, harm);
         }
