@@ -40,7 +40,7 @@ fn the_most_specific_route_wins() {
         ("c.example", "/x/y", "*.example/x/*"),
         ("c.example", "/y", "*"),
         ("c.b.example", "/x/y", "*.b.example/*"),
-        ("other", "http://c.b.example/x", "*.b.example/*"),
+        ("c.b.example", "http://c.b.example/x", "*.b.example/*"),
     ] {
         assert_eq!(get(&proxy, host, target), (200, key.to_string()), "{host} {target}");
     }
