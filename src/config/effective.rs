@@ -63,7 +63,7 @@ pub(super) fn listener_tree(listener: &ListenerPlan) -> Tree {
         ("trusted_proxies", trusted.into()),
         ("proxy_protocol", "off".into()),
     ]);
-    put_terms(&mut out, &listener.own, listener.connections.map(Tree::from));
+    put_terms(&mut out, &listener.own);
     out
 }
 
@@ -115,7 +115,7 @@ pub(super) fn rule_tree(plan: &Plan, rule: &Rule) -> Tree {
             out.put("respond", Tree::from(respond));
         }
     }
-    put_terms(&mut out, &rule.own, None);
+    put_terms(&mut out, &rule.own);
     out
 }
 
@@ -173,7 +173,7 @@ fn pool_tree(pool: &PoolPlan) -> Tree {
 pub(super) fn pool_settings(pool: &PoolPlan) -> Vec<(String, Tree)> {
     let mut out =
         Tree::from([("strategy", pool.strategy.word().into()), ("protocol", "h1".into())]);
-    put_terms(&mut out, &pool.own, None);
+    put_terms(&mut out, &pool.own);
     match out {
         Tree::Object(members) => members,
         _ => Vec::new(),
@@ -213,12 +213,12 @@ pub(super) fn workers_tree(workers: &WorkersPlan) -> Tree {
 }
 
 /// Adds what a level says itself, where it says anything.
-fn put_terms(out: &mut Tree, own: &TermsSet, connections: Option<Tree>) {
+fn put_terms(out: &mut Tree, own: &TermsSet) {
     let times = timeouts(own);
     if !times.is_empty() {
         out.put("timeouts", times);
     }
-    let limits = limits(own, connections);
+    let limits = limits(own, None);
     if !limits.is_empty() {
         out.put("limits", limits);
     }

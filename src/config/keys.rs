@@ -354,17 +354,8 @@ pub static LIMITS: Object = Object {
 pub static LISTENER_LIMITS: Object = Object {
     name: "listener limits",
     text: "Limits of one listener; what is left out is taken from the top level.",
-    keys: &[
-        Key::new(
-            "connections",
-            Shape::Whole { min: 1, max: 10_000_000 },
-            "Client connections of this listener over all workers.",
-        ),
-        HEADER_BYTES.inherited(),
-        HEADER_FIELDS.inherited(),
-        BODY_BYTES.inherited(),
-    ],
-    later: &["connections_per_client", "rate", "streams"],
+    keys: &[HEADER_BYTES.inherited(), HEADER_FIELDS.inherited(), BODY_BYTES.inherited()],
+    later: &["connections", "connections_per_client", "rate", "streams"],
 };
 
 /// Limits of a pool.
@@ -419,7 +410,7 @@ pub static WORKERS: Object = Object {
     keys: &[
         Key::new(
             "count",
-            Shape::WholeOrAuto { min: 1, max: 64 },
+            Shape::WholeOrAuto { min: 1, max: 32 },
             "How many; `auto` = as many as CPUs may be used.",
         )
         .or(r#""auto""#),

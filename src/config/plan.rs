@@ -111,8 +111,6 @@ pub struct ListenerPlan {
     pub terms: Arc<Terms>,
     /// What the listener says itself.
     pub own: TermsSet,
-    /// Connections of this listener over all workers; `None` = only the process's cap.
-    pub connections: Option<u32>,
 }
 
 /// Where a listener binds.

@@ -208,7 +208,7 @@ fn connections_have_to_fit() {
 const RICH: &str = r#"{
   "listeners": {
     "http": { "addresses": ["0.0.0.0:80", "[::]:80", "unix:/run/a.sock"], "trusted_proxies": ["10.0.0.0/8"],
-              "timeouts": { "idle": "5min" }, "limits": { "connections": 9, "header_bytes": "8KiB" } },
+              "timeouts": { "idle": "5min" }, "limits": { "header_fields": 9, "header_bytes": "8KiB" } },
     "inner": { "address": "127.0.0.1:81", "protocols": ["h1"], "proxy_protocol": "off" }
   },
   "routes": {

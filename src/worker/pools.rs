@@ -37,6 +37,8 @@ pub struct Member {
     pub max_failures: u32,
     /// Idle connections, the one used last at the end.
     pub idle: Vec<ConnKey>,
+    /// Most of them.
+    pub idle_max: usize,
     /// Open connections, idle ones included.
     pub open: u32,
     /// Not part of the plan any more.
@@ -155,6 +157,12 @@ impl Pools {
             .iter()
             .map(|member| self.apply_member(&name, member, board, page))
             .collect();
+        let idle_max = plan.terms.limits.idle_connections as usize;
+        for key in &members {
+            if let Some(member) = self.members.get_mut(*key) {
+                member.idle_max = idle_max;
+            }
+        }
         let weights: Vec<u32> = plan.members.iter().map(|m| u32::from(m.weight)).collect();
         let rota = Rota::weighted(&weights);
         if let Some(&key) = self.by_name.get(&name)
@@ -210,6 +218,7 @@ impl Pools {
             address: plan.address.clone(),
             max_failures: plan.max_failures,
             idle: Vec::new(),
+            idle_max: 0,
             open: 0,
             retired: false,
             addresses,

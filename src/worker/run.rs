@@ -36,9 +36,6 @@ const SLEEP_MAX: Duration = Duration::from_millis(500);
 /// Steps of one turn; what is left goes on in the next, after the kernel was asked again.
 const STEPS_MAX: usize = 8_192;
 
-/// Idle connections kept to one member unless its pool says otherwise.
-const IDLE_MAX: usize = 256;
-
 /// Kinds of token, in the two highest bits of the lower half; the rest is an index.
 const KIND: u64 = 0xc000_0000;
 const KIND_DOOR: u64 = 0x4000_0000;
@@ -87,7 +84,6 @@ pub struct Worker {
     pub(super) fronts: usize,
     pub(super) fronts_max: usize,
     pub(super) backs: usize,
-    pub(super) idle_max: usize,
     /// Requests to the master for unix connections.
     pub(super) asked: HashMap<u64, (XKey, MemberKey)>,
     pub(super) due: Vec<ConnKey>,
@@ -137,7 +133,6 @@ impl Worker {
             fronts: 0,
             fronts_max: connections as usize,
             backs: 0,
-            idle_max: IDLE_MAX,
             asked: HashMap::new(),
             due: Vec::new(),
             link: None,

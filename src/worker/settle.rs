@@ -395,12 +395,11 @@ impl Worker {
             }
         }
         let keeps = self.core.pools.member(member_key).is_some_and(|member| !member.retired);
-        let limit = self.idle_max;
         if !keeps || conn.is_stale() || self.core.draining {
             return self.close(key);
         }
         let Some(member) = self.core.pools.member_mut(member_key) else { return };
-        if member.idle.len() >= limit {
+        if member.idle.len() >= member.idle_max {
             self.core.count(Counter::IdleLimit);
             return self.close(key);
         }

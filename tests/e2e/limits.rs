@@ -84,3 +84,22 @@ fn too_many_connections_wait_or_are_told() {
         answer.starts_with("HTTP/1.1 200").then_some(())
     });
 }
+
+#[test]
+fn idle_connections_to_a_backend_are_capped() {
+    for (limit, connections) in [(0, 3), (1, 1)] {
+        let origin = Origin::saying("x");
+        let more = format!(
+            ", \"limits\": {{\"idle_connections\": {limit}}}, \"workers\": {{\"count\": 1}}"
+        );
+        let config =
+            with(&to(&[&origin.address]), &more).replacen("\"workers\": {\"count\": 2}, ", "", 1);
+        let proxy = Setup::new(&config).start();
+        let mut client = Client::connect(proxy.address());
+        for _ in 0..3 {
+            client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+            assert_eq!(client.response("GET").status(), 200);
+        }
+        assert_eq!(origin.connections(), connections, "limit {limit}");
+    }
+}

@@ -69,14 +69,12 @@ impl Checker<'_> {
         let limits = fields.get("limits");
         let limits = limits.and_then(|value| self.object(value, &keys::LISTENER_LIMITS));
         let own = self.terms(fields.get("timeouts"), limits, Level::Listener);
-        let connections = limits.and_then(|limits| self.whole(limits, "connections"));
         Some(ListenerPlan {
             name: member.key().to_owned(),
             addresses,
             trusted_proxies,
             terms: interner.resolve(&[top, &own]),
             own,
-            connections: connections.and_then(|number| u32::try_from(number).ok()),
         })
     }
 
@@ -146,6 +144,5 @@ fn plain_listener(terms: std::sync::Arc<crate::policy::Terms>) -> ListenerPlan {
         trusted_proxies: Vec::new(),
         terms,
         own: TermsSet::default(),
-        connections: None,
     }
 }

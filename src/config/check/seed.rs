@@ -38,7 +38,6 @@ impl Checker<'_> {
             trusted_proxies: Vec::new(),
             terms: terms.clone(),
             own: TermsSet::default(),
-            connections: None,
         }];
         let own = TermsSet::default();
         let mut routes = Routes::new(&listeners, Vec::new(), &own, &mut interner);
