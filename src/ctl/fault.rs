@@ -59,6 +59,11 @@ impl From<zbus::Error> for Fault {
                 let message = message.unwrap_or_default();
                 let rows = reply.body().deserialize::<(String, Vec<ProblemRow>)>();
                 let rows = rows.map(|(_, rows)| rows).unwrap_or_default();
+                // The further lines of a refusal are the problems, which the rows tell better.
+                let message = match message.split_once('\n') {
+                    Some((first, _)) if !rows.is_empty() => first.to_owned(),
+                    _ => message,
+                };
                 Fault { exit: exit_of(&name), name: name.to_string(), message, rows }
             }
             zbus::Error::FDO(error) => Fault::from_fdo(&error),

@@ -48,7 +48,7 @@ fn text(output: &Output) -> String {
 #[test]
 fn busctl_sees_and_calls_everything() {
     let Some((bus, origin, proxy)) = on_bus("busctl_sees_and_calls_everything") else { return };
-    let tree = text(&busctl(&bus, &["tree", "org.cloudcup1"]));
+    let tree = text(&busctl(&bus, &["tree", "--list", "org.cloudcup1"]));
     for kind in ["worker", "pool", "backend"] {
         assert!(tree.contains(&format!("/org/cloudcup1/{kind}/")), "{kind} in\n{tree}");
     }

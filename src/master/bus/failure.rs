@@ -54,20 +54,25 @@ impl From<ControlError> for Failure {
         };
         Failure {
             name,
-            message: with_first(error.message, &error.findings),
+            message: with_problems(error.message, &error.findings),
             rows: rows(&error.findings),
         }
     }
 }
 
-/// `message`, which tools like busctl show alone, with the first error unless it is in there.
-fn with_first(message: String, findings: &[Finding]) -> String {
-    match findings.iter().find(|finding| finding.severity == Severity::Error) {
-        Some(first) if !message.contains(&first.message) => {
-            format!("{message}: line {}:{}: {}", first.line, first.column, first.message)
-        }
-        _ => message,
+/// Most problems that the message itself tells; the rows hold all.
+const TOLD_MAX: usize = 20;
+
+/// `message` and, a line each, the problems behind it: tools like busctl show nothing else.
+fn with_problems(message: String, findings: &[Finding]) -> String {
+    let mut out = message;
+    for finding in findings.iter().take(TOLD_MAX) {
+        out.push_str(&format!("\n{}:{}: {}", finding.line, finding.column, finding.message));
     }
+    if findings.len() > TOLD_MAX {
+        out.push_str(&format!("\nand {} more", findings.len() - TOLD_MAX));
+    }
+    out
 }
 
 /// The wire form of `findings`.
@@ -154,7 +159,7 @@ mod tests {
         let call = Message::method_call("/", "Apply").build(&()).unwrap();
         let reply = Failure::from(error).create_reply(&call.header()).unwrap();
         let (message, rows): (String, Vec<ProblemRow>) = reply.body().deserialize().unwrap();
-        assert_eq!(message, "1 problem: line 3:5: no such key");
+        assert_eq!(message, "1 problem\n3:5: no such key");
         let expected = ("error", "unknown-key", 3, 5, "/pools", "no such key");
         let got = &rows[0];
         assert_eq!((&*got.0, &*got.1, got.2, got.3, &*got.4, &*got.5), expected);
