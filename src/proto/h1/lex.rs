@@ -24,11 +24,19 @@ pub(super) enum Section {
 pub(super) const METHOD_MAX: usize = 32;
 
 /// The first offence in the whole lines of `data`, with at most `fields_max` fields; `None` when
-/// they are in order as far as they go. Reads up to the empty line that ends the section.
-pub(super) fn first_offence(section: Section, data: &[u8], fields_max: usize) -> Option<Offence> {
-    let mut rest = data;
-    let mut start_line_due = section != Section::Trailers;
-    let mut fields = 0;
+/// they are in order as far as they go. Lines that end within the first `seen` bytes were in order
+/// before and aren't read again. Reads up to the empty line that ends the section.
+pub(super) fn first_offence(
+    section: Section,
+    data: &[u8],
+    seen: usize,
+    fields_max: usize,
+) -> Option<Offence> {
+    let before = data.get(..seen).unwrap_or(data);
+    let mut rest = data.get(memchr::memrchr(b'\n', before).map_or(0, |at| at + 1)..)?;
+    let lines = memchr::memchr_iter(b'\n', before).count();
+    let mut start_line_due = section != Section::Trailers && lines == 0;
+    let mut fields = lines.saturating_sub(usize::from(section != Section::Trailers));
     while let Some(end) = memchr::memchr(b'\n', rest) {
         let (line, after) = rest.split_at_checked(end + 1)?;
         rest = after;

@@ -312,30 +312,20 @@ fn unfinished<T>(
     limits: &Limits,
 ) -> Result<Option<T>, Offence> {
     let within = data.get(..data.len().min(limits.head_bytes())).unwrap_or_default();
-    let from = (*progress as usize).saturating_sub(1);
-    let fresh = data.get(from..).unwrap_or_default();
+    let seen = *progress as usize;
     *progress = data.len() as Progress;
     if let Some(offence) = lex::first_bytes(section, within) {
         return Err(offence);
     }
-    let whole =
-        memchr::memmem::find(data.get(from.saturating_sub(2)..).unwrap_or_default(), END).is_some();
-    let suspect = from == 0 || whole || has_bare_lf(fresh, from == 0);
-    if suspect || data.len() >= limits.head_bytes() {
-        if let Some(offence) = lex::first_offence(section, within, usize::from(limits.fields)) {
-            return Err(offence);
-        }
-        if whole || data.len() >= limits.head_bytes() {
-            return Err(too_long(section, within, limits));
-        }
+    if let Some(offence) = lex::first_offence(section, within, seen, usize::from(limits.fields)) {
+        return Err(offence);
     }
-    Ok(None)
-}
-
-/// Whether a line ends without CR. The first byte of `fresh` is only context unless `at_start`.
-fn has_bare_lf(fresh: &[u8], at_start: bool) -> bool {
-    (at_start && fresh.first() == Some(&b'\n'))
-        || fresh.windows(2).any(|pair| matches!(pair, [before, b'\n'] if *before != b'\r'))
+    let fresh = data.get(seen.saturating_sub(3)..).unwrap_or_default();
+    let whole = memchr::memmem::find(fresh, END).is_some();
+    match whole || data.len() >= limits.head_bytes() {
+        true => Err(too_long(section, within, limits)),
+        false => Ok(None),
+    }
 }
 
 /// Which limit a head passes that is too long.
