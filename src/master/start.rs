@@ -100,7 +100,10 @@ fn check(path: &Path) -> ExitCode {
     let count = findings.iter().filter(|finding| finding.severity == Severity::Error).count();
     match plan {
         Some(_) => text.push_str(&format!("{}: valid\n", path.display())),
-        None => text.push_str(&format!("{}: {count} errors\n", path.display())),
+        None => {
+            let s = if count == 1 { "" } else { "s" };
+            text.push_str(&format!("{}: {count} error{s}\n", path.display()));
+        }
     }
     let printed = print(&text);
     if plan.is_some() { printed } else { ExitCode::from(1) }

@@ -52,3 +52,19 @@ fn examples_are_right() {
     }
     assert!(seen.len() >= 6, "{seen:?}");
 }
+
+/// Configurations in documents are right too.
+#[test]
+fn documents_show_what_works() {
+    let mut seen = 0;
+    for file in ["README.md", "docs/ARCHITECTURE.md", "docs/THREATS.md", "CONTRIBUTING.md"] {
+        let text = std::fs::read_to_string(path(file)).expect(file);
+        for block in text.split("```json\n").skip(1) {
+            let block = block.split("```").next().unwrap_or_default();
+            let checked = config::check(block.as_bytes(), &CheckContext::default());
+            assert_eq!(checked.problems, [], "{file}");
+            seen += 1;
+        }
+    }
+    assert!(seen > 0);
+}

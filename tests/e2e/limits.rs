@@ -42,7 +42,7 @@ fn a_target_of_too_many_bytes() {
 #[test]
 fn a_body_of_too_many_bytes_declared_or_not() {
     let origin = Origin::saying("x");
-    let proxy = proxy(&origin, "\"body\": \"1KiB\"");
+    let proxy = proxy(&origin, "\"body_bytes\": \"1KiB\"");
     let mut client = Client::connect(proxy.address());
     client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2000\r\n\r\n");
     assert_eq!(client.response("POST").status(), 413);
