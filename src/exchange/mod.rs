@@ -14,6 +14,7 @@ pub mod stage;
 
 use crate::base::buf::BufPool;
 use crate::base::clock::Time;
+use crate::base::planted::{Bug, is_planted};
 use crate::msg::{Head, Method};
 use crate::policy::Terms;
 use fault::{Fault, Retry};
@@ -253,7 +254,9 @@ impl Exchange {
     fn may_retry(&self, fault: Fault) -> bool {
         let kind = match fault.verdict().retry {
             Retry::Safe => true,
-            Retry::ReusedOnly => self.reused && self.method.is_idempotent(),
+            Retry::ReusedOnly => {
+                self.reused && (self.method.is_idempotent() || is_planted(Bug::UnsafeRetry))
+            }
             Retry::Never => false,
         };
         kind && self.stage.is_unanswered()

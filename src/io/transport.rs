@@ -7,6 +7,7 @@
 use super::ready::Ready;
 use super::stream::Stream;
 use crate::base::buf::{Buf, BufPool};
+use crate::base::planted::{Bug, is_planted};
 use std::io;
 
 /// What a [`fill`] did.
@@ -55,7 +56,7 @@ pub fn fill(stream: &mut Stream, ready: &mut Ready, into: &mut Buf, pool: &mut B
         }
         Ok(n) => {
             into.commit(n);
-            if n < asked && !ready.has(Ready::READ_CLOSED) {
+            if n < asked && (!ready.has(Ready::READ_CLOSED) || is_planted(Bug::LostEnd)) {
                 ready.clear(Ready::READ);
             }
             Filled::Bytes(n)

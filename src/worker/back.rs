@@ -10,6 +10,7 @@ use super::flow::{self, Source, Spliced, Trouble};
 use super::front::Moved;
 use super::work::XKey;
 use crate::balance::{Transition, health};
+use crate::base::planted::{Bug, is_planted};
 use crate::exchange::Leg;
 use crate::exchange::fault::Fault;
 use crate::exchange::stage::Stage;
@@ -105,7 +106,7 @@ fn request(conn: &mut Conn, x: XKey, core: &mut Core) -> Moved {
             work.x.connected(now);
         }
     }
-    if work.up_blocked && work.x.up.is_low() {
+    if work.up_blocked && work.x.up.is_low() && !is_planted(Bug::LostWake) {
         work.up_blocked = false;
         if let Some(front) = work.front() {
             core.run.push(front);
@@ -404,6 +405,7 @@ fn let_go(conn: &mut Conn, key: ConnKey, x: XKey, core: &mut Core) -> Moved {
     }
     conn.x = None;
     let clean = match &conn.codec {
+        Codec::H1(_) if is_planted(Bug::EarlyRelease) => sent,
         Codec::H1(codec) => sent && !conn.mute && !conn.eof && codec.is_reusable(&conn.input),
         Codec::Raw(_) => false,
     };

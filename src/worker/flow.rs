@@ -235,7 +235,8 @@ pub fn splice(
             Some(left) if left > 0 => left,
             _ => return Spliced::No,
         },
-        Codec::Raw(_) if conn.bulk => u64::MAX,
+        // One less than what switches splicing off.
+        Codec::Raw(_) if conn.bulk => u64::MAX - 1,
         Codec::Raw(_) if pipe.beside() > 0 => return Spliced::Full,
         Codec::Raw(_) => return Spliced::No,
     };

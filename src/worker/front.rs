@@ -8,6 +8,7 @@ use super::conn::{Codec, Conn, ConnKey, State};
 use super::core::{Core, Effect};
 use super::flow::{self, Source, Spliced, Trouble};
 use super::local;
+use crate::base::planted::{Bug, is_planted};
 use crate::exchange::Leg;
 use crate::exchange::fault::Fault;
 use crate::exchange::stage::{Stage, Turn};
@@ -159,7 +160,9 @@ fn send_heads(
     if let Some(head) = work.x.interim.take() {
         // One that finds no room or no listener is left out: it is advice.
         let _ = codec.send_head(&head, &mut conn.out);
-        heads.give(head);
+        if !is_planted(Bug::LostHead) {
+            heads.give(head);
+        }
         done.interim = true;
     }
     let Some(head) = work.x.response.take() else { return Ok(done) };

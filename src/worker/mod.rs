@@ -35,7 +35,7 @@ mod work;
 
 pub use link::main;
 pub use live::Live;
-pub use run::{Settings, Worker};
+pub use run::{Holdings, Settings, Worker};
 
 use crate::policy::Limits;
 use crate::proto::h1;

@@ -72,6 +72,15 @@ pub struct Settings {
     pub now: Time,
 }
 
+/// What a worker has taken from its stores: nothing, when it rests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Holdings {
+    /// Blocks of buffers.
+    pub blocks: usize,
+    /// Heads.
+    pub heads: usize,
+}
+
 /// One data plane: a loop, its connections, its pools.
 pub struct Worker {
     pub(super) poller: Poller,
@@ -296,6 +305,11 @@ impl Worker {
     /// Exchanges now.
     pub fn exchanges(&self) -> usize {
         self.core.work.len()
+    }
+
+    /// What is taken from the stores of this worker now.
+    pub fn holdings(&self) -> Holdings {
+        Holdings { blocks: self.core.bufs.out(), heads: self.core.heads.out() }
     }
 
     /// Bodies shorter than this are never spliced; `u64::MAX` switches splicing off.
