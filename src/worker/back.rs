@@ -256,8 +256,12 @@ fn receive(conn: &mut Conn, core: &mut Core) -> bool {
             true
         }
         Filled::Dry => false,
-        Filled::End | Filled::Failed(_) | Filled::Full | Filled::NoMemory => {
+        Filled::End => {
             conn.eof = true;
+            false
+        }
+        Filled::Failed(_) | Filled::Full | Filled::NoMemory => {
+            (conn.eof, conn.torn) = (true, true);
             false
         }
     }
@@ -281,6 +285,10 @@ fn more(conn: &mut Conn, x: XKey, core: &mut Core) -> Moved {
         return starved(conn, x, core);
     }
     let codec = match &mut conn.codec {
+        Codec::Raw(_) if conn.torn => {
+            core.leave(Effect::Fail(x, Fault::ResponseCut));
+            return Moved::Stop;
+        }
         Codec::Raw(codec) => {
             codec.on_eof();
             return Moved::Yes;
@@ -288,6 +296,8 @@ fn more(conn: &mut Conn, x: XKey, core: &mut Core) -> Moved {
         Codec::H1(codec) => codec,
     };
     let fault = match codec.on_eof(&conn.input) {
+        // A reset does not complete what only the end of the connection would have completed.
+        Ok(Event::End) if conn.torn => Fault::ResponseCut,
         Ok(Event::End) => return end_of_stream(conn, x, core),
         Ok(_) | Err(Offence::ClosedBeforeResponse) => Fault::BackendClosed,
         Err(_) => Fault::ResponseCut,

@@ -109,6 +109,8 @@ pub struct Conn {
     pub finished: bool,
     /// The peer has ended its direction, and that was read.
     pub eof: bool,
+    /// And that end was a failure, not the peer's word.
+    pub torn: bool,
     /// Some byte of our message of this exchange was taken by the kernel.
     pub wrote: bool,
     /// Sending failed; what the peer had sent before may still be read.
@@ -148,6 +150,7 @@ impl Conn {
             head_sent: false,
             finished: false,
             eof: false,
+            torn: false,
             wrote: false,
             mute: false,
             bulk: false,

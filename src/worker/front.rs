@@ -332,8 +332,12 @@ fn receive(conn: &mut Conn, core: &mut Core) -> bool {
             true
         }
         Filled::Dry => false,
-        Filled::End | Filled::Failed(_) | Filled::Full | Filled::NoMemory => {
+        Filled::End => {
             conn.eof = true;
+            false
+        }
+        Filled::Failed(_) | Filled::Full | Filled::NoMemory => {
+            (conn.eof, conn.torn) = (true, true);
             false
         }
     }
@@ -454,6 +458,10 @@ fn more(conn: &mut Conn, key: ConnKey, core: &mut Core) -> Moved {
     debug_assert_eq!(before, conn.input.len());
     let Some(x) = conn.x else { return shut(conn, key, core) };
     match &mut conn.codec {
+        Codec::Raw(_) if conn.torn => {
+            core.leave(Effect::Fail(x, Fault::ClientGone));
+            Moved::Stop
+        }
         Codec::Raw(codec) => {
             codec.on_eof();
             Moved::Yes

@@ -340,9 +340,10 @@ impl Client {
         let case = sent.case.clone();
         let ending = if ours(Some(head)) {
             let expect = if case.method == "HEAD" { 0 } else { case.response.len() };
-            // Content that ends with the connection can be cut without anybody's noticing.
+            // Content that ends with the connection can be cut unnoticed, but not by a reset.
             let unnoticed = matches!(case.response, Framing::UntilEnd(_))
                 && case.origin_fault == OriginFault::CutBody
+                && !net.reset_cases.contains(&case.id)
                 && sent.got < expect;
             if unnoticed {
                 self.conclude(Ending::Cut, net);

@@ -10,7 +10,7 @@ use cloudcup::base::clock::Time;
 use cloudcup::base::seed::Seed;
 use cloudcup::io::ready::Ready;
 use cloudcup::io::sim::Net;
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -133,6 +133,8 @@ pub struct Model {
     pub exhausted: u64,
     /// Chance of a spurious event in a poll: one in so many.
     pub spurious: u64,
+    /// Cases whose content ended with a reset: a cut that shows.
+    pub reset_cases: HashSet<u32>,
     /// Details go into the story, too.
     pub verbose: bool,
     /// The trace, hashed; two runs of a seed must agree.
@@ -156,6 +158,7 @@ impl Model {
             fds_max: usize::MAX,
             exhausted: 0,
             spurious: 0,
+            reset_cases: HashSet::new(),
             verbose: false,
             trace: 0,
             story: VecDeque::new(),

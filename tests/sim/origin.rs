@@ -41,6 +41,7 @@ pub struct Session {
     /// Sends no more than this, then does what the fault says.
     left: usize,
     stalls: bool,
+    cutting: Option<u32>,
     closing: bool,
     tunnel: Option<(u32, usize, bool)>,
     stuck: bool,
@@ -58,6 +59,7 @@ impl Session {
             out: VecDeque::new(),
             left: usize::MAX,
             stalls: false,
+            cutting: None,
             closing: false,
             tunnel: None,
             stuck: false,
@@ -137,6 +139,7 @@ impl Session {
                 let all = case.response.len() as u64;
                 self.left = 20 + net.seed.below(all + 60) as usize;
                 self.stalls = job.fault == OriginFault::Stall;
+                self.cutting = Some(case.id);
             }
             OriginFault::None => {}
         }
@@ -166,6 +169,9 @@ impl Session {
                         self.stuck = true;
                     } else {
                         let reset = net.seed.one_in(2);
+                        if reset {
+                            net.reset_cases.extend(self.cutting);
+                        }
                         self.close(net, reset);
                     }
                     return;
