@@ -15,12 +15,17 @@ use crate::base::clock::{Clock, Time};
 use crate::config::Plan;
 use crate::ipc::{FdIndex, Finding, Prepare, Severity, ToWorker};
 use crate::observe::ids;
+use crate::shared::Tag;
 use crate::sys::{fd, memfd};
 use futures_channel::oneshot;
+use std::collections::HashSet;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::Arc;
+
+/// The source of an apply that only brings adopted workers to what runs.
+const LEVEL: &str = "adoption";
 
 /// Most applies that wait for the one under way.
 const MAX_WISHES: usize = 16;
@@ -116,7 +121,8 @@ impl Master {
             self.last_apply = self.apply_record(true, &wish.source, "nothing has changed");
             return Ok(Begun::Nothing);
         }
-        self.prepare_apply(checked, wish.source)
+        let serial = self.history.next_serial().max(self.running.serial + 1);
+        self.prepare_apply(checked, serial, wish.source)
     }
 
     /// Whether the running document also is what the history holds for this source.
@@ -129,7 +135,12 @@ impl Master {
         self.running.serial != 0 && last.is_some_and(|entry| entry.hash == hash)
     }
 
-    fn prepare_apply(&mut self, checked: Checked, source: String) -> Result<Begun, ControlError> {
+    fn prepare_apply(
+        &mut self,
+        checked: Checked,
+        serial: u64,
+        source: String,
+    ) -> Result<Begun, ControlError> {
         let Checked { text, plan, warnings } = checked;
         let failed = |what: &str, error: io::Error| {
             ControlError::new(ErrorKind::Failed, format!("{what}: {error}"))
@@ -157,7 +168,6 @@ impl Master {
             .filter(|worker| matches!(worker.phase, Phase::Starting | Phase::Ready))
             .map(|worker| worker.generation)
             .collect();
-        let serial = self.history.next_serial().max(self.running.serial + 1);
         let mut steps = Vec::new();
         let machine = Apply::begin(serial, &workers, Clock::now(), &mut steps);
         self.applying = Some(Applying {
@@ -188,7 +198,7 @@ impl Master {
             let text = self.running.text.clone();
             let warnings = self.running.warnings.clone();
             let checked = Checked { text, plan: self.running.plan.clone(), warnings };
-            match self.prepare_apply(checked, "level".to_owned()) {
+            match self.prepare_apply(checked, self.running.serial, LEVEL.to_owned()) {
                 Ok(Begun::Steps(steps)) => self.take_steps(steps),
                 Ok(Begun::Nothing) => {}
                 Err(error) => tracing::error!(%error, "cannot bring adopted workers up to date"),
@@ -259,7 +269,7 @@ impl Master {
     fn send_commit(&mut self, workers: &[Generation]) {
         let Some(applying) = &self.applying else { return };
         let serial = applying.machine.serial;
-        if applying.source != "level" {
+        if applying.source != LEVEL {
             let entry = Entry {
                 serial,
                 at_unix: Clock::wall().as_secs(),
@@ -299,24 +309,30 @@ impl Master {
             warnings: applying.warnings,
         };
         self.follow_plan();
-        if applying.source != "level" {
-            self.reason.clear();
+        if applying.source == LEVEL {
+            tracing::info!(CUP_SERIAL = serial, "adopted workers run serial {serial} now");
+        } else {
+            self.tell_applied(serial, applying.source);
         }
-        self.last_apply = self.apply_record(true, &applying.source, "applied");
-        tracing::info!(
-            MESSAGE_ID = ids::CONFIG_APPLIED,
-            CUP_SERIAL = serial,
-            "serial {serial} runs (from {})",
-            applying.source
-        );
-        for warning in &self.running.warnings {
-            tracing::warn!(MESSAGE_ID = ids::CONFIG_WARNING, CUP_SERIAL = serial, "{warning}");
-        }
-        self.hub.send(&Event::Applied { serial, source: applying.source });
         let line = self.status_line();
         self.notifier.ready(&line);
         self.reply(applying.reply, Ok(Answer::Serial(serial)));
         self.next_wish();
+    }
+
+    /// Keeps the books of an accepted configuration.
+    fn tell_applied(&mut self, serial: u64, source: String) {
+        self.reason.clear();
+        self.last_apply = self.apply_record(true, &source, "applied");
+        tracing::info!(
+            MESSAGE_ID = ids::CONFIG_APPLIED,
+            CUP_SERIAL = serial,
+            "serial {serial} runs (from {source})"
+        );
+        for warning in &self.running.warnings {
+            tracing::warn!(MESSAGE_ID = ids::CONFIG_WARNING, CUP_SERIAL = serial, "{warning}");
+        }
+        self.hub.send(&Event::Applied { serial, source });
     }
 
     /// What else a new plan changes: number of workers, log level, names to resolve, board lines.
@@ -328,10 +344,26 @@ impl Master {
             self.log.set(level);
         }
         self.errands.follow(&plan);
+        self.sweep_board(&plan);
         let count = self.worker_count(&plan);
         let mut actions = Vec::new();
         self.supervisor.resize(count, Clock::now(), &mut actions);
         self.carry_out(actions);
+    }
+
+    /// Frees lines of the board that no pool, backend or rule has any more, once it fills up. Not before:
+    /// a backend that comes back soon finds its numbers.
+    fn sweep_board(&self, plan: &Plan) {
+        if self.board.lines_used() <= self.board.shape().lines / 2 {
+            return;
+        }
+        let pools = plan.pools.iter().map(|pool| Tag::pool(&pool.name));
+        let members = plan.pools.iter().flat_map(|pool| &pool.members);
+        let rules = plan.rules.iter().map(|rule| Tag::route(&rule.name));
+        let live: HashSet<Tag> =
+            pools.chain(members.map(|member| Tag::member(member.id.0))).chain(rules).collect();
+        let swept = self.board.sweep(&live);
+        tracing::debug!(swept, "lines of the board are free again");
     }
 
     fn fail_apply(&mut self, message: String, findings: Vec<Finding>) {

@@ -22,6 +22,7 @@ use super::snapshot::LastApply;
 use super::sockets::{Listening, Sockets};
 use super::supervisor::{Action, Generation, Supervisor};
 use super::watch::{Source, Watch};
+use super::workers::UnixWait;
 use crate::base::clock::{Clock, Time};
 use crate::config::Plan;
 use crate::observe::ids;
@@ -39,6 +40,8 @@ use std::time::Duration;
 
 /// The longest sleep of the loop.
 const TICK: Duration = Duration::from_millis(250);
+/// The pause between two tries to connect to a busy unix backend.
+const UNIX_PAUSE: Duration = Duration::from_millis(20);
 /// A worker whose link broke is given this long to end before it is killed.
 const LOST_GRACE: Duration = Duration::from_millis(500);
 
@@ -98,6 +101,7 @@ pub struct Master {
     pub(super) queries: Queries,
     pub(super) showcase: Option<Showcase>,
     pub(super) tallies: Tallies,
+    pub(super) unix_waits: Vec<UnixWait>,
     pub(super) last_apply: LastApply,
     /// Why the service is degraded; empty when it isn't.
     pub(super) reason: String,
@@ -127,6 +131,7 @@ impl Master {
             self.applying.as_ref().map(|applying| applying.machine.deadline()),
             self.errands.next_deadline(),
             self.queries.next_deadline(),
+            (!self.unix_waits.is_empty()).then(|| now.after(UNIX_PAUSE)),
         ];
         let next = machines.into_iter().flatten().min().unwrap_or(Time::NEVER);
         // One millisecond more than asked: poll counts in milliseconds and must not spin below one.
@@ -215,6 +220,7 @@ impl Master {
         self.tick_errands(now);
         self.tick_queries(now);
         self.tick_demo(now);
+        self.tick_unix();
         if !self.supervisor.is_stopping() && self.was_ready {
             let line = self.status_line();
             self.notifier.status(&line, now);

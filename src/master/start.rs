@@ -216,6 +216,7 @@ fn build(
         queries: Queries::default(),
         showcase: None,
         tallies: Tallies::default(),
+        unix_waits: Vec::new(),
         last_apply: LastApply { accepted, serial, at_unix, source, message },
         reason,
         started: now,
@@ -279,6 +280,8 @@ impl Master {
                 .start(&self.program, &mut self.watch)
                 .map_err(fatal("cannot start the demo's backends"))?;
         }
+        // Before READY=1: whoever waits for that may ask at once.
+        let _surfaces = Surfaces::open(&mut self, control, managed);
         let mut actions = Vec::new();
         self.adopt(stored, &mut actions);
         self.supervisor.fill(Clock::now(), &mut actions);
@@ -288,7 +291,6 @@ impl Master {
         self.start_clerk();
         self.follow_plan();
         self.level_workers();
-        let _surfaces = Surfaces::open(&mut self, control, managed);
         self.run().map_err(fatal("the loop ended"))
     }
 

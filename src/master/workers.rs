@@ -4,7 +4,7 @@ use super::child::{self, Child};
 use super::events::Event;
 use super::run::Master;
 use super::supervisor::{Generation, KillReason, is_accident};
-use crate::base::clock::Clock;
+use crate::base::clock::{Clock, Time};
 use crate::config::plan::Address;
 use crate::ipc::{FdIndex, FromWorker, Hello, LinkError, PROTOCOL, Received, Start, ToWorker};
 use crate::observe::ids;
@@ -18,6 +18,19 @@ use std::time::Duration;
 const RESERVED_FDS: u64 = 512;
 /// Messages taken from one worker in one turn, so that a babbling one can't hold the loop.
 const MESSAGES_PER_TURN: usize = 256;
+
+/// How long a unix backend whose queue is full is asked again, and how many requests may wait so.
+const UNIX_PATIENCE: Duration = Duration::from_secs(1);
+const MAX_UNIX_WAITS: usize = 1024;
+
+/// A connection to a unix backend that couldn't be opened yet.
+#[derive(Debug)]
+pub struct UnixWait {
+    generation: Generation,
+    request: u64,
+    path: String,
+    until: Time,
+}
 
 impl Master {
     /// Starts a worker and gives it all that it needs.
@@ -159,7 +172,10 @@ impl Master {
                 self.on_refused(generation, serial, problems);
             }
             FromWorker::Committed { serial } => self.on_committed(generation, serial),
-            FromWorker::WantUnix { request, path } => self.connect_unix(generation, request, &path),
+            FromWorker::WantUnix { request, path } => {
+                let until = Clock::now().after(UNIX_PATIENCE);
+                self.connect_unix(generation, request, &path, until);
+            }
             FromWorker::Answer { id, body } => match fds.take(body) {
                 Ok(file) => self.on_answer(generation, id, &file),
                 Err(error) => tracing::warn!(%error, "a worker's answer came without its file"),
@@ -220,7 +236,8 @@ impl Master {
     }
 
     /// Opens a connection to a unix-socket backend for a worker, if the configuration has such a one.
-    fn connect_unix(&mut self, generation: Generation, request: u64, path: &str) {
+    fn connect_unix(&mut self, generation: Generation, request: u64, path: &str, until: Time) {
+        let now = Clock::now();
         let known = |plan: &crate::config::Plan| {
             plan.pools
                 .iter()
@@ -233,6 +250,14 @@ impl Master {
             true => socket::connect_unix(Path::new(path)),
             false => Err(io::Error::from_raw_os_error(libc::EACCES)),
         };
+        // A full queue at the backend: it is asked again for a while, as TCP would do by itself.
+        if result.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock) {
+            if now < until && self.unix_waits.len() < MAX_UNIX_WAITS {
+                let path = path.to_owned();
+                self.unix_waits.push(UnixWait { generation, request, path, until });
+                return;
+            }
+        }
         let Some(child) = self.children.get_mut(&generation) else { return };
         match result {
             Ok(connected) => {
@@ -243,6 +268,13 @@ impl Master {
                 let error = error.raw_os_error().unwrap_or(libc::EIO);
                 child.post(&ToWorker::UnixConnected { request, fd: None, error }, Vec::new());
             }
+        }
+    }
+
+    /// Asks busy unix backends again.
+    pub(super) fn tick_unix(&mut self) {
+        for wait in std::mem::take(&mut self.unix_waits) {
+            self.connect_unix(wait.generation, wait.request, &wait.path, wait.until);
         }
     }
 

@@ -133,11 +133,19 @@ struct PidfdInfo {
     exit_code: i32,
 }
 
+/// How long the status of somebody else's child is waited for.
+const REAPED_WITHIN_MS: libc::c_int = 20;
+
 /// PIDFD_INFO_EXIT, kernel 6.15.
 const INFO_EXIT: u64 = 1 << 3;
 
 /// Exit status of a process that isn't our child (PID 1 has reaped it).
 fn adopted_exit(pidfd: BorrowedFd<'_>) -> Exit {
+    // The status is there once PID 1 has reaped it, which POLLHUP tells; that is a matter of
+    // microseconds, and no more than this is waited.
+    let mut entry = libc::pollfd { fd: pidfd.as_raw_fd(), events: 0, revents: 0 };
+    // SAFETY: one live pollfd, count 1.
+    unsafe { libc::poll(&raw mut entry, 1, REAPED_WITHIN_MS) };
     let mut info = PidfdInfo { mask: INFO_EXIT, ..PidfdInfo::default() };
     // _IOWR(0xFF, 11, struct pidfd_info).
     let request = (3_u64 << 30) | ((mem::size_of::<PidfdInfo>() as u64) << 16) | (0xFF << 8) | 11;

@@ -8,6 +8,7 @@ pub mod load;
 pub mod origin;
 pub mod proxy;
 pub mod real;
+pub mod store;
 pub mod wait;
 
 use std::io::Write;

@@ -1,7 +1,9 @@
 //! A Cloud Cup in a folder of its own: started with passed sockets as systemd would, watched over its
 //! notify socket, asked by `cupctl`, and ended with all of its processes.
 
+use super::store::Store;
 use super::wait::{self, PATIENCE, until};
+use cloudcup::sys::{message, poll};
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -37,6 +39,7 @@ pub struct Setup {
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
     folder: tempfile::TempDir,
+    store: Option<Store>,
 }
 
 impl Setup {
@@ -49,7 +52,8 @@ impl Setup {
     pub fn bare(config: &str) -> Setup {
         let folder = tempfile::Builder::new().prefix("cloudcup-").tempdir().expect("a folder");
         let (sockets, arguments, environment) = Default::default();
-        Setup { config: config.to_string(), sockets, arguments, environment, folder }
+        let (config, store) = (config.to_string(), None);
+        Setup { config, sockets, arguments, environment, folder, store }
     }
 
     /// Passes one more TCP socket by this name.
@@ -81,6 +85,13 @@ impl Setup {
         self
     }
 
+    /// Keeps the descriptors that the service stores and hands them to the next start, as systemd
+    /// does. Without it the end of a master is the end of its workers.
+    pub fn with_store(mut self) -> Setup {
+        self.store = Some(Store::default());
+        self
+    }
+
     /// The folder that the proxy will have.
     pub fn folder(&self) -> &Path {
         self.folder.path()
@@ -98,13 +109,12 @@ impl Setup {
     #[track_caller]
     pub fn launch(self) -> Proxy {
         let notify = UnixDatagram::bind(self.folder.path().join("notify")).expect("bind");
-        notify.set_read_timeout(Some(PATIENCE)).unwrap();
         std::fs::write(self.folder.path().join("cloudcup.json"), &self.config).unwrap();
         for name in ["state", "run"] {
             std::fs::create_dir_all(self.folder.path().join(name)).unwrap();
         }
         let said = Arc::new(Mutex::new(Vec::new()));
-        listen(notify, Arc::clone(&said));
+        listen(notify, Arc::clone(&said), self.store.clone());
         let child = run(&self);
         let seen = Mutex::new(BTreeSet::from([child.id()]));
         Proxy { setup: self, child, said, seen }
@@ -112,12 +122,16 @@ impl Setup {
 }
 
 /// Collects what the service tells its manager, as systemd would.
-fn listen(notify: UnixDatagram, said: Arc<Mutex<Vec<String>>>) {
+fn listen(notify: UnixDatagram, said: Arc<Mutex<Vec<String>>>, store: Option<Store>) {
     std::thread::spawn(move || {
-        let mut scratch = [0u8; 65536];
+        let mut scratch = vec![0u8; 65536];
         // Ends when the folder is gone and nobody has sent for the patience of a test.
-        while let Ok(n) = notify.recv(&mut scratch) {
-            let text = String::from_utf8_lossy(&scratch[..n]).into_owned();
+        while poll::wait_ready(notify.as_fd(), false, PATIENCE).unwrap_or(false) {
+            let Ok(got) = message::receive(notify.as_fd(), &mut scratch) else { continue };
+            let text = String::from_utf8_lossy(&scratch[..got.length]).into_owned();
+            if let Some(store) = &store {
+                store.take(&text, got.fds);
+            }
             said.lock().unwrap().extend(text.lines().map(str::to_string));
         }
     });
@@ -145,13 +159,19 @@ fn run(setup: &Setup) -> Child {
         };
         passed.push(fcntl(fd, FcntlArg::F_DUPFD(100)).expect("duplicate"));
     }
+    let stored = setup.store.as_ref().map(Store::living).unwrap_or_default();
+    for (_, fd) in &stored {
+        passed.push(fcntl(fd, FcntlArg::F_DUPFD(100)).expect("duplicate"));
+    }
     let numbers: Vec<String> = passed.iter().map(ToString::to_string).collect();
-    let names: Vec<&str> = setup.sockets.iter().map(|(n, _)| n.as_str()).collect();
+    let mut names: Vec<&str> = setup.sockets.iter().map(|(n, _)| n.as_str()).collect();
+    names.extend(stored.iter().map(|(n, _)| n.as_str()));
     command.env("PASSED", numbers.join(" "));
     if !names.is_empty() {
         command.env("LISTEN_FDNAMES", names.join(":"));
     }
     let child = command.spawn().expect("start cloudcup");
+    drop(stored);
     for fd in passed {
         nix::unistd::close(fd).unwrap();
     }
@@ -209,6 +229,12 @@ impl Proxy {
     /// What it told its manager, in order.
     pub fn said(&self) -> Vec<String> {
         self.said.lock().unwrap().clone()
+    }
+
+    /// What the service has stored now, by name.
+    pub fn stored(&self) -> Vec<String> {
+        let living = self.setup.store.as_ref().map(Store::living).unwrap_or_default();
+        living.into_iter().map(|(name, _)| name).collect()
     }
 
     /// The last `STATUS=`.
