@@ -22,9 +22,9 @@ pub fn program(name: &str) -> Option<PathBuf> {
     folders.map(|f| Path::new(f).join(name)).find(|p| p.is_file())
 }
 
-/// Echoes what it received as JSON: method, target, fields, body length. Python's own server.
+/// Echoes what it received as JSON: method, target, fields, length and sum of the body. Python's own.
 const PYTHON: &str = r#"
-import json, sys
+import hashlib, json, sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 class Echo(BaseHTTPRequestHandler):
@@ -49,7 +49,8 @@ class Echo(BaseHTTPRequestHandler):
     def answer(self):
         body = self.body()
         seen = {"origin": "python", "method": self.command, "target": self.path,
-                "fields": [[k, v] for k, v in self.headers.items()], "length": len(body)}
+                "fields": [[k, v] for k, v in self.headers.items()], "length": len(body),
+                "sum": hashlib.sha256(body).hexdigest()}
         data = json.dumps(seen).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
@@ -69,14 +70,15 @@ server.serve_forever()
 const NODE: &str = r#"
 const server = require("http").createServer((request, response) => {
   let length = 0;
-  request.on("data", (part) => { length += part.length; });
+  const sum = require("crypto").createHash("sha256");
+  request.on("data", (part) => { length += part.length; sum.update(part); });
   request.on("end", () => {
     const fields = [];
     for (let i = 0; i < request.rawHeaders.length; i += 2)
       fields.push([request.rawHeaders[i], request.rawHeaders[i + 1]]);
     response.setHeader("Content-Type", "application/json");
     response.write(JSON.stringify({ origin: "node", method: request.method,
-      target: request.url, fields, length }));
+      target: request.url, fields, length, sum: sum.digest("hex") }));
     response.end();
   });
 });
