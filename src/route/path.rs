@@ -43,8 +43,8 @@ impl PathFault {
 
 /// Accepts a path (without query) that has one reading, as sent. `*` and the empty path pass.
 pub fn check(path: &[u8]) -> Result<(), PathFault> {
-    let dotted = memchr_iter(b'.', path)
-        .any(|at| at.checked_sub(1).is_some_and(|before| path.get(before) == Some(&b'/')));
+    let starts = |at: usize| at.checked_sub(1).is_none_or(|at| path.get(at) == Some(&b'/'));
+    let dotted = memchr_iter(b'.', path).any(starts);
     if !dotted && memchr3(b'%', b'\\', b'#', path).is_none() {
         return Ok(());
     }
@@ -210,6 +210,7 @@ mod tests {
         use PathFault::*;
         for (path, fault) in [
             ("/..", DotSegment),
+            ("..", DotSegment),
             ("/.", DotSegment),
             ("/a/../b", DotSegment),
             ("/a/./b", DotSegment),

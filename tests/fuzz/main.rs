@@ -3,6 +3,8 @@
 
 mod mutate;
 
+#[path = "../../fuzz/targets/config.rs"]
+mod config;
 #[path = "../../fuzz/targets/h1.rs"]
 mod h1;
 #[path = "../tables/read.rs"]
@@ -60,4 +62,14 @@ fn responses() {
         inputs.push([&[index as u8][..], &bytes].concat());
     }
     run(h1::response, &inputs, 4_000);
+}
+
+#[test]
+fn documents() {
+    run(config::document, &corpus("config", &[]), 1_500);
+}
+
+#[test]
+fn paths() {
+    run(config::a_path, &corpus("path", &[]), 20_000);
 }

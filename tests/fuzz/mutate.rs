@@ -2,7 +2,7 @@
 
 use cloudcup::base::seed::Seed;
 
-/// Bytes and words that parsers of HTTP/1 trip over.
+/// Bytes and words that parsers of HTTP/1, JSON and paths trip over.
 const WORDS: &[&[u8]] = &[
     b"\r\n",
     b"\n",
@@ -42,6 +42,20 @@ const WORDS: &[&[u8]] = &[
     b"0\r\nX-A: b\r\n\r\n",
     b";a=b",
     b"hello",
+    b"{}",
+    b"[]",
+    b"null",
+    b"1e999",
+    b"\\ud800",
+    b"\"*\": ",
+    b"\"root\": ",
+    b"%2e",
+    b"%2F",
+    b"%5c",
+    b"%00",
+    b"..",
+    b"/",
+    b"\xc3\xa9",
 ];
 
 /// Makes inputs out of a corpus.
