@@ -2,6 +2,7 @@
 
 use crate::machine::{self, Scenario, as_user, command, must, must_not, property};
 use crate::support::origin::Origin;
+use crate::support::wait::until;
 use std::process::Output;
 
 const PLACE: [&str; 3] = ["org.cloudcup1", "/org/cloudcup1", "org.cloudcup1.Manager"];
@@ -24,8 +25,24 @@ fn begin() -> Origin {
     let origin = Origin::saying("x");
     machine::configure(&origin.address);
     machine::start();
+    // Traffic doesn't wait for the bus: the name comes a moment after the first answer.
+    until("the name on the bus", || {
+        let has = must("busctl", &HAS_NAME);
+        has.contains("b true").then_some(())
+    });
     origin
 }
+
+const HAS_NAME: [&str; 8] = [
+    "--system",
+    "call",
+    "org.freedesktop.DBus",
+    "/org/freedesktop/DBus",
+    "org.freedesktop.DBus",
+    "NameHasOwner",
+    "s",
+    "org.cloudcup1",
+];
 
 fn failed(output: &Output) -> String {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -158,11 +175,11 @@ fn without_polkit_strangers_are_refused() {
 
 fn the_admin_group_may_operate() {
     let _origin = begin();
-    as_user("operator", "true", &[]);
-    must("usermod", &["--append", "--groups", "cloudcup-admin", "operator"]);
-    let output = as_user("operator", "cupctl", &["reload"]);
+    as_user("tender", "true", &[]);
+    must("usermod", &["--append", "--groups", "cloudcup-admin", "tender"]);
+    let output = as_user("tender", "cupctl", &["reload"]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let output = as_user("operator", "cupctl", &["show", "backends", "--json"]);
+    let output = as_user("tender", "cupctl", &["show", "backends", "--json"]);
     let shown = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && shown.contains("127.0.0.1:"), "{shown}");
 }

@@ -197,7 +197,7 @@ impl Access {
     fn refuse(&self, right: Right) -> Failure {
         self.refused_total.fetch_add(1, Ordering::Relaxed);
         let message = format!(
-            "this needs {}: be root, a member of the group {}, or let polkit allow it (bus only)",
+            "access denied: this needs {}: be root, a member of the group {}, or let polkit allow it (bus only)",
             right.action(),
             names::ADMIN_GROUP
         );
