@@ -94,10 +94,10 @@ fn request(conn: &mut Conn, x: XKey, core: &mut Core) -> Moved {
     let sent = flow::send(conn, &mut source, &mut core.bufs);
     flow::rest_kernel(&work.x.up, &mut work.up_kernel, &mut core.kernel);
     if sent.spliced > 0 {
-        core.page.add(Counter::Spliced, sent.spliced);
+        core.tally.add(Counter::Spliced, sent.spliced);
     }
     if sent.wire > 0 {
-        core.page.add(Counter::BackSent, sent.wire);
+        core.tally.add(Counter::BackSent, sent.wire);
         conn.wrote = true;
         work.x.times.back = now;
         if work.x.stage() == Stage::Dial {
@@ -165,7 +165,7 @@ fn response(conn: &mut Conn, key: ConnKey, x: XKey, core: &mut Core) -> Moved {
     ) {
         Spliced::No => {}
         Spliced::Bytes(n) => {
-            core.page.add(Counter::BackReceived, n as u64);
+            core.tally.add(Counter::BackReceived, n as u64);
             return took(core, x);
         }
         Spliced::Full => {
@@ -252,7 +252,7 @@ fn receive(conn: &mut Conn, core: &mut Core) -> bool {
     match fill(&mut conn.stream, &mut conn.ready, &mut conn.input, &mut core.bufs) {
         Filled::Bytes(n) => {
             conn.bulk = conn.input.room() == 0;
-            core.page.add(Counter::BackReceived, n as u64);
+            core.tally.add(Counter::BackReceived, n as u64);
             true
         }
         Filled::Dry => false,
@@ -360,7 +360,7 @@ fn on_head(conn: &mut Conn, x: XKey, core: &mut Core) -> Moved {
     {
         conn.codec = Codec::Raw(raw::Conn::new());
         conn.finished = false;
-        core.page.add(Counter::Tunnels, 1);
+        core.tally.add(Counter::Tunnels, 1);
         core.page.shift(crate::observe::Gauge::TunnelsOpen, 1);
     }
     if let Some(front) = front {

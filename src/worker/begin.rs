@@ -102,12 +102,12 @@ fn act(conn: &Conn, core: &mut Core, x: XKey, listener: Option<ListenerIndex>) {
             core.leave(Effect::Pick(x));
         }
         Action::Redirect { to, status } => {
-            core.page.add(Counter::LocalResponses, 1);
+            core.tally.add(Counter::LocalResponses, 1);
             let (heads, bufs, now) = (&mut core.heads, &mut core.bufs, core.now);
             local::redirect(work, Store { heads, bufs, now }, to, *status);
         }
         Action::Respond { status, headers, body } => {
-            core.page.add(Counter::LocalResponses, 1);
+            core.tally.add(Counter::LocalResponses, 1);
             let (heads, bufs, now) = (&mut core.heads, &mut core.bufs, core.now);
             local::respond(work, Store { heads, bufs, now }, *status, headers, body);
         }

@@ -84,6 +84,8 @@ pub struct Core {
     pub board: Board,
     /// This worker's page of it.
     pub page: Page,
+    /// What was counted in this turn and is not on the page yet.
+    pub tally: Tally,
     /// Access records and what is counted by route.
     pub records: Records,
     /// Randomness for request ids and jitter.
@@ -105,8 +107,8 @@ impl Core {
     }
 
     /// Counts one.
-    pub fn count(&self, counter: Counter) {
-        self.page.add(counter, 1);
+    pub fn count(&mut self, counter: Counter) {
+        self.tally.add(counter, 1);
     }
 
     /// Notes that a backend went down or came up.
@@ -146,6 +148,34 @@ impl Core {
         self.wheel.cancel(conn.timer);
         conn.timer = TimerId::NONE;
         conn.armed = Time::NEVER;
+    }
+}
+
+/// Counts of one turn: an addition here costs a fraction of one on the shared page.
+pub struct Tally([u64; Counter::COUNT]);
+
+impl Default for Tally {
+    fn default() -> Tally {
+        Tally([0; Counter::COUNT])
+    }
+}
+
+impl Tally {
+    /// Counts `n` more.
+    #[inline]
+    pub fn add(&mut self, counter: Counter, n: u64) {
+        if let Some(count) = self.0.get_mut(counter.index()) {
+            *count += n;
+        }
+    }
+
+    /// Puts everything on the page.
+    pub fn flush(&mut self, page: &Page) {
+        for (counter, count) in Counter::ALL.iter().zip(&mut self.0) {
+            if *count > 0 {
+                page.add(*counter, std::mem::take(count));
+            }
+        }
     }
 }
 

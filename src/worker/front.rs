@@ -104,10 +104,10 @@ fn respond(conn: &mut Conn, key: ConnKey, core: &mut Core) -> Moved {
     flow::rest_kernel(&work.x.down, &mut work.down_kernel, &mut core.kernel);
     work.sent += sent.body;
     if sent.spliced > 0 {
-        core.page.add(Counter::Spliced, sent.spliced);
+        core.tally.add(Counter::Spliced, sent.spliced);
     }
     if sent.wire > 0 {
-        core.page.add(Counter::FrontSent, sent.wire);
+        core.tally.add(Counter::FrontSent, sent.wire);
         work.x.times.front = now;
     }
     if work.down_blocked && work.x.down.is_low() {
@@ -328,7 +328,7 @@ fn receive(conn: &mut Conn, core: &mut Core) -> bool {
     match fill(&mut conn.stream, &mut conn.ready, &mut conn.input, &mut core.bufs) {
         Filled::Bytes(n) => {
             conn.bulk = conn.input.room() == 0;
-            core.page.add(Counter::FrontReceived, n as u64);
+            core.tally.add(Counter::FrontReceived, n as u64);
             true
         }
         Filled::Dry => false,
@@ -355,7 +355,7 @@ fn read_body(conn: &mut Conn, key: ConnKey, core: &mut Core) -> Moved {
         match flow::splice(conn, up, kernel, pool, core.splice_min, &mut core.bufs) {
             Spliced::No => {}
             Spliced::Bytes(n) => {
-                core.page.add(Counter::FrontReceived, n as u64);
+                core.tally.add(Counter::FrontReceived, n as u64);
                 return took(conn, core, x, n as u64);
             }
             Spliced::Full => {
@@ -505,7 +505,7 @@ pub fn fault_of(offence: Offence) -> Fault {
     }
 }
 
-fn count_offence(core: &Core, offence: Offence) {
+fn count_offence(core: &mut Core, offence: Offence) {
     core.count(Counter::Malformed);
     match offence {
         Offence::HeadTooLong => core.count(Counter::HeaderBytesLimit),

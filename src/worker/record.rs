@@ -105,13 +105,12 @@ fn names(live: &Live) -> Arc<Names> {
 /// Counts a finished exchange, and records it where that is wanted.
 pub fn account(work: &Work, core: &mut Core) {
     let x = &work.x;
-    let page = &core.page;
-    page.add(Counter::Requests, 1);
+    core.tally.add(Counter::Requests, 1);
     if x.status != 0 {
-        page.add(Counter::of_status(x.status), 1);
+        core.tally.add(Counter::of_status(x.status), 1);
     }
     let duration = micros(core.now, x.times.started);
-    page.time(Timing::Request, duration);
+    core.page.time(Timing::Request, duration);
     if let Some(member) = work.member.and_then(|key| core.pools.member(key)) {
         member.row.add(Value::Micros, upstream(work));
         member.row.add(Value::Sent, work.received);

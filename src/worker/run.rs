@@ -6,7 +6,7 @@
 
 use super::accept::{Accepting, Door};
 use super::conn::{Conn, ConnKey, Role};
-use super::core::{Core, Effect, Heads};
+use super::core::{Core, Effect, Heads, Tally};
 use super::drain::Drain;
 use super::link::MasterLink;
 use super::live::Live;
@@ -129,6 +129,7 @@ impl Worker {
                 wheel: Wheel::new(now),
                 board,
                 page,
+                tally: Tally::default(),
                 records,
                 seed: Seed::new(seed),
                 draining: false,
@@ -162,7 +163,7 @@ impl Worker {
             let woken = Clock::now();
             self.turn(woken);
             now = Clock::now();
-            self.core.page.add(Counter::LoopBusy, now.since(woken).as_micros() as u64);
+            self.core.tally.add(Counter::LoopBusy, now.since(woken).as_micros() as u64);
         }
         Ok(())
     }
@@ -198,7 +199,7 @@ impl Worker {
     pub fn turn(&mut self, now: Time) {
         self.core.now = now;
         self.core.page.beat(now);
-        self.core.page.add(Counter::Turns, 1);
+        self.core.tally.add(Counter::Turns, 1);
         let mut link = false;
         for n in 0..std::mem::take(&mut self.events) {
             let Some(event) = self.poller.event(n) else { break };
@@ -216,6 +217,7 @@ impl Worker {
         self.review_accepting();
         self.review_drain();
         self.work();
+        self.core.tally.flush(&self.core.page);
         self.core.records.flush(&self.core.page);
         self.core.page.set(Gauge::Buffers, self.core.bufs.out() as u64);
         #[cfg(debug_assertions)]

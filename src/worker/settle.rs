@@ -294,7 +294,7 @@ impl Worker {
         }
         member.row.add(Value::Failures, 1);
         if matches!(fault, Fault::ConnectFailed | Fault::ConnectTimeout) {
-            self.core.count(Counter::DialsFailed);
+            self.core.tally.add(Counter::DialsFailed, 1);
         }
         let transition = health::failure(word, now, member.max_failures);
         if let Some(Transition::Down { .. }) = transition {
