@@ -7,6 +7,7 @@ mod read;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod attacks;
 mod requests;
 mod responses;
 
