@@ -60,7 +60,7 @@ pub async fn show(global: &Global, what: Show) -> Outcome {
         Topic::Routes => see::routes(&mut screen, &parse::<see::Routes>(&text)?.routes),
         Topic::Traffic => see::traffic(&mut screen, &parse(&text)?),
         Topic::Errors => see::errors(&mut screen, &parse(&text)?),
-        _ => see::objects(&mut screen, &parse(&text)?),
+        _ => see::connections(&mut screen, &parse(&text)?),
     }
     screen.page(!global.no_pager);
     Ok(Exit::Done)
@@ -72,6 +72,31 @@ fn header(text: &str) -> Result<(&str, &str), Fault> {
         Some((name, value)) if !name.trim().is_empty() => Ok((name.trim(), value.trim())),
         _ => Err(Fault::new(Exit::Usage, format!("-H {text:?}: give 'NAME: VALUE'"))),
     }
+}
+
+/// Characters of a step's detail in a line.
+const DETAIL_WIDTH: usize = 88;
+
+/// `text` in lines of at most `width` characters, cut at blanks where there are any.
+fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    let mut length = 0;
+    for word in text.split(' ') {
+        let letters = word.chars().count();
+        if length > 0 && length + 1 + letters > width {
+            lines.push(String::new());
+            length = 0;
+        }
+        if let Some(line) = lines.last_mut() {
+            if length > 0 {
+                line.push(' ');
+                length += 1;
+            }
+            line.push_str(word);
+            length += letters;
+        }
+    }
+    lines
 }
 
 /// `cupctl why [METHOD] URL`.
@@ -94,8 +119,13 @@ pub async fn why(global: &Global, request: &[String], headers: &[String]) -> Out
     screen.line(format!("{} {} under serial {}", plain(method), plain(url), why.serial));
     for step in &why.steps {
         let mark = if step.taken { tone(Tone::Good, "✓") } else { tone(Tone::Dim, "·") };
-        let line = format!("{:<9} {}", plain(&step.what), plain(&step.detail));
-        screen.line(format!("  {mark} {}", if step.taken { line } else { tone(Tone::Dim, line) }));
+        for (at, part) in wrap(&plain(&step.detail), DETAIL_WIDTH).iter().enumerate() {
+            let (mark, what) =
+                if at == 0 { (mark.as_str(), step.what.as_str()) } else { (" ", "") };
+            let line = format!("{:<9} {part}", plain(what));
+            let line = if step.taken { line } else { tone(Tone::Dim, line) };
+            screen.line(format!("  {mark} {line}"));
+        }
     }
     let end = match (why.rule.as_str(), why.pool.as_str()) {
         ("", _) => tone(Tone::Bad, "no rule matches"),
@@ -230,6 +260,13 @@ fn done(global: &Global, text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn long_details_are_wrapped() {
+        assert_eq!(wrap("aa bb cc", 5), ["aa bb", "cc"]);
+        assert_eq!(wrap("", 5), [""]);
+        assert_eq!(wrap("abcdefgh i", 5), ["abcdefgh", "i"]);
+    }
 
     #[test]
     fn headers() {

@@ -5,6 +5,7 @@ use crate::master::snapshot::{
     BackendView, CounterView, LastApply, PoolView, RouteView, ServiceState, Snapshot, Totals,
     WorkerView,
 };
+use crate::observe::Counter;
 use serde::Deserialize;
 use serde_json::Value;
 use std::time::Duration;
@@ -249,31 +250,58 @@ pub fn errors(screen: &mut Screen, errors: &Errors) {
         screen.line("no faults, refusals or limits hit");
         return;
     }
-    let mut rows = table(&["what", "count"], &[1]);
+    let mut rows = table(&["what", "count", "meaning"], &[1]);
     for counter in &errors.counters {
-        rows.add_row([plain(&counter.name), number(counter.value)]);
+        let meaning = tone(Tone::Dim, meaning(&counter.name));
+        rows.add_row([plain(&counter.name), number(counter.value), meaning]);
     }
     screen.table(&rows);
 }
 
-/// Adds a table of objects with the same keys, columns in the order of the keys.
-pub fn objects(screen: &mut Screen, list: &Value) {
+/// What the counter of this name counts, as far as this version knows it.
+fn meaning(name: &str) -> &'static str {
+    let family = name.split('{').next().unwrap_or(name);
+    let family = family.strip_suffix("_total").unwrap_or(family);
+    Counter::ALL
+        .iter()
+        .map(|counter| counter.column())
+        .find(|column| column.family.strip_prefix("cloudcup_") == Some(family))
+        .map_or("", |column| column.help)
+}
+
+/// Adds the table of connections: what is known first, then whatever else a version tells.
+pub fn connections(screen: &mut Screen, list: &Value) {
+    const FIRST: [&str; 6] = ["worker", "listener", "client", "state", "requests", "age_ms"];
+    // A number for machines only.
+    const HIDDEN: [&str; 1] = ["id"];
+    objects(screen, list, &FIRST, &HIDDEN);
+}
+
+/// Adds a table of objects with the same keys, those of `first` before the others.
+fn objects(screen: &mut Screen, list: &Value, first_keys: &[&str], hidden: &[&str]) {
     let empty = Vec::new();
     let list = list.as_array().unwrap_or(&empty);
     let Some(Value::Object(first)) = list.first() else {
         screen.line("none");
         return;
     };
-    let keys: Vec<&str> = first.keys().map(String::as_str).collect();
+    let known = first_keys.iter().copied().filter(|key| first.contains_key(*key));
+    let others = first.keys().map(String::as_str);
+    let others = others.filter(|key| !first_keys.contains(key) && !hidden.contains(key));
+    let keys: Vec<&str> = known.chain(others).collect();
     let numbers: Vec<usize> =
         (0..keys.len()).filter(|at| first.get(keys[*at]).is_some_and(Value::is_number)).collect();
-    let headings: Vec<String> = keys.iter().map(|key| key.replace('_', " ")).collect();
+    let heading = |key: &&str| key.strip_suffix("_ms").unwrap_or(key).replace('_', " ");
+    let headings: Vec<String> = keys.iter().map(heading).collect();
     let headings: Vec<&str> = headings.iter().map(String::as_str).collect();
     let mut rows = table(&headings, &numbers);
     for entry in list {
         rows.add_row(keys.iter().map(|key| match entry.get(*key) {
             None | Some(Value::Null) => String::new(),
             Some(Value::String(text)) => plain(text),
+            Some(Value::Number(time)) if key.ends_with("_ms") => {
+                span(Duration::from_millis(time.as_u64().unwrap_or(0)))
+            }
             Some(other) => plain(&other.to_string()),
         }));
     }
@@ -335,9 +363,13 @@ mod tests {
         let counters = vec![CounterView { name: "x_total".into(), value: 12_000 }];
         errors(&mut screen, &Errors { counters, warnings: Vec::new() });
         assert!(screen.take().contains("12 000"));
-        objects(&mut screen, &serde_json::json!([{"client": "1.2.3.4:5", "worker": 0}]));
-        assert!(screen.take().contains("1.2.3.4:5"));
-        objects(&mut screen, &serde_json::json!([]));
+        let one = serde_json::json!([
+            {"age_ms": 65_000, "client": "1.2.3.4:5", "id": 7, "more": "x\u{1b}", "worker": 0}
+        ]);
+        connections(&mut screen, &one);
+        let expected = " WORKER  CLIENT       AGE  MORE\n      0  1.2.3.4:5  1min 5s  x\\u{1b}\n";
+        assert_eq!(screen.take(), expected);
+        connections(&mut screen, &serde_json::json!([]));
         assert_eq!(screen.take(), "none\n");
     }
 }

@@ -16,6 +16,25 @@ pub fn json(value: &impl Serialize) -> Result<String, Failure> {
         .map_err(|error| Failure::new(names::ERROR_FAILED, error.to_string()))
 }
 
+/// The counters that tell of something that went wrong or was refused.
+fn troubles(mut counters: Vec<CounterView>) -> Vec<CounterView> {
+    const MARKS: [&str; 11] = [
+        "errors",
+        "faults",
+        "malformed",
+        "timeouts",
+        "limit_hit",
+        "refused",
+        "retries",
+        "\"4xx\"",
+        "\"5xx\"",
+        "\"failed\"",
+        "to=\"down\"",
+    ];
+    counters.retain(|counter| MARKS.iter().any(|mark| counter.name.contains(mark)));
+    counters
+}
+
 /// The document of `topic` as `sight` may see it; at most `limit` connections.
 pub async fn topic(
     shared: &Shared,
@@ -57,10 +76,37 @@ pub async fn topic(
         })),
         Topic::Errors => json(&json!({
             "serial": snapshot.serial,
-            "counters": snapshot.counters,
+            "counters": troubles(snapshot.counters),
             "warnings": snapshot.warnings,
             "last_apply": snapshot.last_apply,
         })),
         _ => json(&snapshot),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_troubles_are_errors() {
+        let view = |name: &str| CounterView { name: name.to_owned(), value: 1 };
+        let shown = troubles(vec![
+            view("requests_total"),
+            view("responses_total{class=\"2xx\"}"),
+            view("responses_total{class=\"5xx\"}"),
+            view("backend_connects_total{result=\"reused\"}"),
+            view("backend_connects_total{result=\"failed\"}"),
+            view("waiting_limit_hit_total"),
+            view("control_refused_total"),
+        ]);
+        let names: Vec<&str> = shown.iter().map(|view| view.name.as_str()).collect();
+        let expected = [
+            "responses_total{class=\"5xx\"}",
+            "backend_connects_total{result=\"failed\"}",
+            "waiting_limit_hit_total",
+            "control_refused_total",
+        ];
+        assert_eq!(names, expected);
     }
 }
