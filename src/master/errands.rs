@@ -12,6 +12,7 @@ use crate::config::plan::{Action, Address, Plan};
 use crate::ipc::{
     FdIndex, FromClerk, Link, LinkError, ProbeKind, ProbeTarget, ResolvedName, ToClerk, ToWorker,
 };
+use crate::observe::ids;
 use crate::sys::{memfd, process};
 use futures_channel::oneshot;
 use std::collections::{BTreeMap, BTreeSet};
@@ -243,6 +244,15 @@ impl Master {
                 tracing::warn!(
                     host = name.host,
                     "a backend's name has only link-local or metadata addresses: they are not used"
+                );
+            }
+            let known = self.errands.resolved.get(&name.host);
+            if name.addresses.is_empty() && known.is_none_or(|known| !known.is_empty()) {
+                tracing::warn!(
+                    MESSAGE_ID = ids::NAME_FAILED,
+                    CUP_HOST = name.host,
+                    "the backend name {} has no address",
+                    name.host
                 );
             }
             let addresses = name.addresses.clone();

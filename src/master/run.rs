@@ -25,6 +25,7 @@ use super::watch::{Source, Watch};
 use super::workers::UnixWait;
 use crate::base::clock::{Clock, Time};
 use crate::config::Plan;
+use crate::observe::alarm::Alarms;
 use crate::observe::ids;
 use crate::shared::Board;
 use crate::sys::signal::{self, Signal};
@@ -42,6 +43,8 @@ use std::time::Duration;
 const TICK: Duration = Duration::from_millis(250);
 /// The pause between two tries to connect to a busy unix backend.
 const UNIX_PAUSE: Duration = Duration::from_millis(20);
+/// How often the counters of limits are looked at.
+const ALARMS: Duration = Duration::from_secs(5);
 /// A worker whose link broke is given this long to end before it is killed.
 const LOST_GRACE: Duration = Duration::from_millis(500);
 
@@ -101,6 +104,9 @@ pub struct Master {
     pub(super) queries: Queries,
     pub(super) showcase: Option<Showcase>,
     pub(super) tallies: Tallies,
+    pub(super) alarms: Alarms,
+    /// When the counters of limits are looked at next.
+    pub(super) alarms_at: Time,
     pub(super) unix_waits: Vec<UnixWait>,
     pub(super) last_apply: LastApply,
     /// Why the service is degraded; empty when it isn't.
@@ -221,12 +227,30 @@ impl Master {
         self.tick_queries(now);
         self.tick_demo(now);
         self.tick_unix();
+        self.tick_alarms(now);
         if !self.supervisor.is_stopping() && self.was_ready {
             let line = self.status_line();
             self.notifier.status(&line, now);
         }
         if self.supervisor.makes_progress(now) {
             self.notifier.feed_watchdog(now);
+        }
+    }
+
+    /// Tells of limits that were hit.
+    fn tick_alarms(&mut self, now: Time) {
+        if now < self.alarms_at {
+            return;
+        }
+        self.alarms_at = now.after(ALARMS);
+        for alarm in self.alarms.look(&self.board.read(now).counters, now) {
+            let limit = alarm.limit();
+            tracing::warn!(
+                MESSAGE_ID = alarm.message_id(),
+                CUP_LIMIT = limit,
+                "the limit of {limit} was hit {} times",
+                alarm.times
+            );
         }
     }
 

@@ -20,8 +20,9 @@ use super::sockets::{self, Sockets};
 use super::supervisor::{Action, Generation, Supervisor};
 use super::surfaces::{Surfaces, control_path};
 use super::watch::{Source, Watch};
-use crate::base::clock::Clock;
+use crate::base::clock::{Clock, Time};
 use crate::ipc::Severity;
+use crate::observe::alarm::Alarms;
 use crate::observe::ids;
 use crate::shared::{Board, Shape};
 use crate::sys::{memfd, process, signal};
@@ -216,6 +217,8 @@ fn build(
         queries: Queries::default(),
         showcase: None,
         tallies: Tallies::default(),
+        alarms: Alarms::default(),
+        alarms_at: Time::ZERO,
         unix_waits: Vec::new(),
         last_apply: LastApply { accepted, serial, at_unix, source, message },
         reason,

@@ -4,6 +4,7 @@
 //! ([`ids`]) are the only places where a new number or a new kind of record has to be entered.
 
 pub mod access;
+pub mod alarm;
 pub mod counters;
 pub mod encode;
 pub mod histogram;

@@ -73,15 +73,12 @@ impl Board {
         self.get(self.shape.set(u32::from(slot)) + worker::CRUMB)
     }
 
-    /// Tells readers to look at slots below `count` (master only).
-    pub fn set_slots_used(&self, count: u16) {
-        self.put(header::SLOTS_USED, u64::from(count));
-    }
-
-    /// Empties a slot whose worker is gone: its gauges count no longer, its counters stay (master
-    /// only).
+    /// Empties a slot whose worker is gone, or that is to have its first: its gauges count no longer,
+    /// its counters stay. From then on readers look at it (master only).
     pub fn clear_worker(&self, slot: u16) {
         let Some(page) = self.page(slot) else { return };
+        let used = self.get(header::SLOTS_USED).max(u64::from(slot) + 1);
+        self.put(header::SLOTS_USED, used);
         let base = self.shape.set(u32::from(slot));
         self.put(base + worker::PID, 0);
         page.set_state(WorkerState::None);
@@ -126,7 +123,7 @@ impl Board {
     }
 
     fn slots_used(&self) -> u32 {
-        // Zero was never told (in tests): look at all.
+        // No slot was ever cleared for a worker (in tests): look at all.
         match u32::try_from(self.get(header::SLOTS_USED)) {
             Ok(count @ 1..) => count.min(self.shape.workers),
             _ => self.shape.workers,

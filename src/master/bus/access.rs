@@ -9,6 +9,7 @@ use super::failure::Failure;
 use crate::base::clock::{Clock, Time};
 use crate::control::names;
 use crate::control::rights::{Caller, Right, Rules, Verdict};
+use crate::observe::ids;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -195,7 +196,15 @@ impl Access {
     }
 
     fn refuse(&self, right: Right) -> Failure {
-        self.refused_total.fetch_add(1, Ordering::Relaxed);
+        let times = self.refused_total.fetch_add(1, Ordering::Relaxed) + 1;
+        // Told ever more rarely: a caller who insists can't fill the journal.
+        if times.is_power_of_two() {
+            tracing::warn!(
+                MESSAGE_ID = ids::CONTROL_DENIED,
+                "a control call was refused for lack of {} ({times} in all)",
+                right.action()
+            );
+        }
         let message = format!(
             "access denied: this needs {}: be root, a member of the group {}, or let polkit allow it (bus only)",
             right.action(),

@@ -27,6 +27,7 @@ use crate::control::names;
 use crate::control::rights::{Mode, Rules};
 use crate::master::command::CommandSender;
 use crate::master::events::Event;
+use crate::observe::ids;
 use access::Access;
 use endpoint::{Endpoint, Published, serve};
 use futures_channel::{mpsc, oneshot};
@@ -241,13 +242,19 @@ impl Service {
                     connection.closed().await;
                     self.shared.counters.bus_connected.store(0, Ordering::Relaxed);
                     roster.left(id);
-                    tracing::warn!("the bus is gone; the control socket still serves");
+                    tracing::warn!(
+                        MESSAGE_ID = ids::BUS_LOST,
+                        "the bus is gone; the control socket still serves"
+                    );
                 }
                 Err(error) => {
                     // A missing bus is normal in containers: said once, not every few seconds.
                     let text = error.to_string();
                     if text != told {
-                        tracing::warn!(error = %text, "not on the bus; trying again");
+                        tracing::warn!(
+                            MESSAGE_ID = ids::BUS_LOST,
+                            "not on the bus, trying again: {text}"
+                        );
                         told = text;
                     }
                 }
