@@ -56,6 +56,10 @@ impl Tag {
     }
 }
 
+/// Lines from a tag's own place on in which it may stand. Without a bound, a plan with more things
+/// than lines would walk the whole table for each of them.
+const PROBES: u64 = 128;
+
 /// Handle of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Line {
@@ -150,7 +154,7 @@ impl Board {
     fn probe(&self, tag: Tag) -> impl Iterator<Item = u32> + use<> {
         let lines = u64::from(self.shape.lines);
         let start = tag.0.checked_rem(lines).unwrap_or(0);
-        (0..lines).map(move |step| ((start + step) % lines) as u32)
+        (0..lines.min(PROBES)).map(move |step| ((start + step) % lines) as u32)
     }
 }
 
