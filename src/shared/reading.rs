@@ -191,6 +191,7 @@ mod tests {
         let line = board.claim(Tag::member(1)).unwrap();
         let now = Time::from_millis(1_000);
         for slot in 0..3 {
+            board.clear_worker(slot);
             let page = board.page(slot).unwrap();
             page.start(100 + u32::from(slot), 1, 1, now);
             page.set_state(WorkerState::Serving);
