@@ -367,7 +367,7 @@ mod tests {
             {"age_ms": 65_000, "client": "1.2.3.4:5", "id": 7, "more": "x\u{1b}", "worker": 0}
         ]);
         connections(&mut screen, &one);
-        let expected = " WORKER  CLIENT       AGE  MORE\n      0  1.2.3.4:5  1min 5s  x\\u{1b}\n";
+        let expected = " WORKER  CLIENT         AGE  MORE\n      0  1.2.3.4:5  1min 5s  x\\u{1b}\n";
         assert_eq!(screen.take(), expected);
         connections(&mut screen, &serde_json::json!([]));
         assert_eq!(screen.take(), "none\n");
