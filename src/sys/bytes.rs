@@ -12,8 +12,8 @@ pub struct Marks {
     pub lf: u64,
     /// Control bytes, CR and LF among them, the tab not.
     pub control: u64,
-    /// Neither a letter nor a dash: what ends nearly every field name.
-    pub other: u64,
+    /// CR.
+    pub cr: u64,
 }
 
 /// Marks the line ends and control bytes of a block.
@@ -33,8 +33,8 @@ pub fn mark(block: &[u8; BLOCK]) -> Marks {
 #[target_feature(enable = "sse2")]
 fn mark_sse2(block: &[u8; BLOCK]) -> Marks {
     use core::arch::x86_64::{
-        __m128i, _mm_add_epi8, _mm_andnot_si128, _mm_cmpeq_epi8, _mm_cmplt_epi8, _mm_min_epu8,
-        _mm_movemask_epi8, _mm_or_si128, _mm_set_epi64x, _mm_set1_epi8,
+        __m128i, _mm_andnot_si128, _mm_cmpeq_epi8, _mm_min_epu8, _mm_movemask_epi8, _mm_or_si128,
+        _mm_set_epi64x, _mm_set1_epi8,
     };
     #[inline]
     #[target_feature(enable = "sse2")]
@@ -48,16 +48,10 @@ fn mark_sse2(block: &[u8; BLOCK]) -> Marks {
         let tab = _mm_cmpeq_epi8(bytes, _mm_set1_epi8(b'\t' as i8));
         let low = _mm_cmpeq_epi8(_mm_min_epu8(bytes, _mm_set1_epi8(0x1f)), bytes);
         let delete = _mm_cmpeq_epi8(bytes, _mm_set1_epi8(0x7f));
-        let folded = _mm_or_si128(bytes, _mm_set1_epi8(0x20));
-        // 'a' to 'z' become the 26 lowest values of a signed byte.
-        let ranked = _mm_add_epi8(folded, _mm_set1_epi8((0x80u8 - b'a') as i8));
-        let letter = _mm_cmplt_epi8(ranked, _mm_set1_epi8(-128 + 26));
-        let named = _mm_or_si128(letter, _mm_cmpeq_epi8(bytes, _mm_set1_epi8(b'-' as i8)));
-        marks.other |= bits(named, index);
+        marks.cr |= bits(_mm_cmpeq_epi8(bytes, _mm_set1_epi8(b'\r' as i8)), index);
         marks.lf |= bits(_mm_cmpeq_epi8(bytes, _mm_set1_epi8(b'\n' as i8)), index);
         marks.control |= bits(_mm_or_si128(_mm_andnot_si128(tab, low), delete), index);
     }
-    marks.other = !marks.other;
     marks
 }
 
@@ -67,7 +61,7 @@ fn mark_plainly(block: &[u8; BLOCK]) -> Marks {
     let mut marks = Marks::default();
     for (index, byte) in block.iter().enumerate() {
         marks.lf |= u64::from(*byte == b'\n') << index;
-        marks.other |= u64::from(!byte.is_ascii_alphabetic() && *byte != b'-') << index;
+        marks.cr |= u64::from(*byte == b'\r') << index;
         marks.control |= u64::from((*byte < 0x20 && *byte != b'\t') || *byte == 0x7f) << index;
     }
     marks

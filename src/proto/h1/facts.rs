@@ -7,8 +7,7 @@
 //!
 //! Invariant: every field that frames, routes or keeps a message is read here or dropped here.
 
-use super::parse::{Field, each_field};
-use super::scan::Lines;
+use super::parse::{Field, Whole, each_field};
 use super::target::{self, Form};
 use super::{Limits, Offence, lex};
 use crate::msg::{BodySize, Head, Known, Method, Place, Version, is_token_byte};
@@ -51,16 +50,18 @@ impl Seen {
         Seen::default()
     }
 
-    /// Sorts the fields: connection-level ones become facts, the others are indexed. Returns the
-    /// length of the head, or `None` when it isn't whole or isn't in order.
+    /// Sorts the fields: connection-level ones become facts, the others are indexed in `head`, which
+    /// is cleared first. `false` when there are too many.
     #[inline]
     pub(super) fn fields(
         &mut self,
-        lines: Lines<'_>,
+        whole: &Whole<'_>,
+        fields: &[httparse::Header<'_>],
         head: &mut Head,
         limits: &Limits,
-    ) -> Result<Option<usize>, Offence> {
-        each_field(lines, limits, |field| {
+    ) -> Result<bool, Offence> {
+        head.clear();
+        each_field(whole, fields, limits, |field| {
             let known = match field.underscore {
                 false => Known::of_dashed(field.name),
                 // A name with `_` is another name in CGI's eyes; it never speaks for the known one.

@@ -1,7 +1,8 @@
 //! Heads: from bytes to a [`Head`] and the framing of what follows, or to an [`Offence`].
 //!
-//! What it is: the lines that `scan` finds, taken apart; `facts` holds the rules that fields obey
-//! among each other. Smuggling rules live in these two and in `body`, nowhere else.
+//! What it is: httparse to take a head apart, and what httparse lets pass but RFC 9112 does not;
+//! `facts` holds the rules that fields obey among each other. Smuggling rules live in these two and
+//! in `body`, nowhere else.
 //!
 //! What it is not: a keeper of state between calls, but for how far an unfinished head was looked
 //! through ([`Progress`]), so that a head that comes byte by byte costs linear time.
@@ -9,11 +10,17 @@
 //! Invariants: a head that is let through reads the same in `lex`; nothing of an unfinished or
 //! offending head is in the caller's [`Head`] after an offence but bytes without meaning.
 
+use std::mem::MaybeUninit;
+
 use super::facts::{Facts, Seen};
 use super::lex::{self, METHOD_MAX, Section};
-use super::scan::{Line, Lines};
-use super::{Limits, Offence, target};
-use crate::msg::{Head, Known, Method, Place, Version, is_token_byte};
+use super::scan::is_exact;
+use super::target;
+use super::{Limits, Offence};
+use crate::msg::{Head, Known, Method, Place, Version};
+
+/// Most fields that are parsed, whatever the limits say.
+pub(super) const FIELDS_MAX: usize = 256;
 
 /// What ends a head.
 const END: &[u8] = b"\r\n\r\n";
@@ -32,17 +39,20 @@ pub(super) fn request(
     if !may_be_whole(data, progress) {
         return unfinished(Section::Request, data, progress, limits);
     }
-    head.clear();
-    let mut lines = Lines::new(data);
-    let Some(start) = lines.next().and_then(|line| request_line(&line)) else {
+    let mut room = [const { MaybeUninit::uninit() }; FIELDS_MAX];
+    let mut parsed = httparse::Request::new(&mut []);
+    let Some(whole) = whole(data, limits, parsed.parse_with_uninit_headers(data, &mut room)) else {
+        return unfinished(Section::Request, data, progress, limits);
+    };
+    let Some(start) = request_line(&whole, &parsed) else {
         return unfinished(Section::Request, data, progress, limits);
     };
     let mut seen = Seen::of_request();
-    let Some(len) = seen.fields(lines, head, limits)? else {
+    if !seen.fields(&whole, parsed.headers, head, limits)? {
         return unfinished(Section::Request, data, progress, limits);
-    };
+    }
     *progress = 0;
-    head.load(data.get(..len).unwrap_or_default());
+    head.load(whole.data);
     let target = start.target.of(data);
     if target.len() > limits.target_bytes as usize {
         return Err(Offence::TargetTooLong);
@@ -51,7 +61,7 @@ pub(super) fn request(
     head.version = start.version;
     seen.connection_options(data, head)?;
     seen.check_request(head, limits, target)?;
-    Ok(Some((len, seen.facts)))
+    Ok(Some((whole.data.len(), seen.facts)))
 }
 
 /// Reads a response head from the start of `data` into `head`. Returns its length in bytes and its
@@ -65,23 +75,27 @@ pub(super) fn response(
     if !may_be_whole(data, progress) {
         return unfinished(Section::Response, data, progress, limits);
     }
-    head.clear();
-    let mut lines = Lines::new(data);
-    let start = lines.next().and_then(|line| status_line(line.text));
-    let Some((version, status, reason)) = start else {
+    let mut room = [const { MaybeUninit::uninit() }; FIELDS_MAX];
+    let mut parsed = httparse::Response::new(&mut []);
+    let config = httparse::ParserConfig::default();
+    let result = config.parse_response_with_uninit_headers(&mut parsed, data, &mut room);
+    let Some(whole) = whole(data, limits, result) else {
+        return unfinished(Section::Response, data, progress, limits);
+    };
+    let Some((version, status, reason)) = status_line(&whole, &parsed) else {
         return unfinished(Section::Response, data, progress, limits);
     };
     let mut seen = Seen::of_response();
-    let Some(len) = seen.fields(lines, head, limits)? else {
+    if !seen.fields(&whole, parsed.headers, head, limits)? {
         return unfinished(Section::Response, data, progress, limits);
-    };
+    }
     *progress = 0;
-    head.load(data.get(..len).unwrap_or_default());
+    head.load(whole.data);
     head.index_response(status, reason);
     head.version = version;
     seen.connection_options(data, head)?;
     seen.check_response(head)?;
-    Ok(Some((len, seen.facts)))
+    Ok(Some((whole.data.len(), seen.facts)))
 }
 
 /// Reads a trailer section (after the last chunk) from the start of `data` into `head`, which it
@@ -100,21 +114,60 @@ pub(super) fn trailers(
     if !may_be_whole(data, progress) {
         return unfinished(Section::Trailers, data, progress, limits);
     }
+    let mut room = [httparse::EMPTY_HEADER; FIELDS_MAX];
+    let (result, fields) = match httparse::parse_headers(data, &mut room) {
+        Ok(httparse::Status::Complete((len, fields))) => (httparse::Status::Complete(len), fields),
+        _ => return unfinished(Section::Trailers, data, progress, limits),
+    };
+    let Some(whole) = whole(data, limits, Ok(result)) else {
+        return unfinished(Section::Trailers, data, progress, limits);
+    };
     head.clear();
     let mut forbidden = false;
-    let len = each_field(Lines::new(data), limits, |field| {
+    let in_order = each_field(&whole, fields, limits, |field| {
         forbidden |= trailer(field, head, limits).is_err();
         Ok(())
     })?;
-    let Some(len) = len else {
+    if !in_order {
         return unfinished(Section::Trailers, data, progress, limits);
-    };
+    }
     *progress = 0;
-    head.load(data.get(..len).unwrap_or_default());
+    head.load(whole.data);
     match forbidden {
         true => Err(Offence::TrailerForbidden),
-        false => Ok(Some(len)),
+        false => Ok(Some(whole.data.len())),
     }
+}
+
+/// The bytes of a head from its first to its empty line, which httparse has read.
+pub(super) struct Whole<'a> {
+    data: &'a [u8],
+}
+
+impl Whole<'_> {
+    /// Where a part of the head is.
+    #[inline]
+    fn place(&self, part: &[u8]) -> Place {
+        Place::new(self.offset(part), part.len())
+    }
+
+    #[inline]
+    fn offset(&self, part: &[u8]) -> usize {
+        (part.as_ptr() as usize).wrapping_sub(self.data.as_ptr() as usize)
+    }
+}
+
+/// The head that httparse has found at the start of `data`; not when it isn't whole, is longer than
+/// allowed, or holds a control byte or a line end that RFC 9112 §2.2 doesn't know.
+#[inline]
+fn whole<'a>(
+    data: &'a [u8],
+    limits: &Limits,
+    result: httparse::Result<usize>,
+) -> Option<Whole<'a>> {
+    let Ok(httparse::Status::Complete(len)) = result else { return None };
+    let data = data.get(..len)?;
+    (len <= limits.head_bytes() && is_exact(data)).then_some(Whole { data })
 }
 
 /// Lets one trailer field through, drops it, or refuses it (RFC 9110 §6.5.1).
@@ -143,51 +196,48 @@ struct RequestLine {
     version: Version,
 }
 
-/// Takes a request line apart (RFC 9112 §3); `None` when it isn't in order.
+/// The words of a request line (RFC 9112 §3); `None` when it isn't in order.
 #[inline]
-fn request_line(line: &Line<'_>) -> Option<RequestLine> {
-    let (method, _) = token(line);
-    let (_, rest) = line.text.split_at_checked(method)?;
-    let (separator, rest) = rest.split_first()?;
-    let (target, clean) = target::prefix(rest);
-    let (text, version) = rest.split_at_checked(target)?;
-    let version = match version {
-        b" HTTP/1.1" => Version::Http11,
-        b" HTTP/1.0" => Version::Http10,
-        _ => return None,
-    };
-    let in_order = (1..=METHOD_MAX).contains(&method)
-        && *separator == b' '
-        && target > 0
-        && (clean || target::bytes(text).is_ok());
-    in_order.then(|| RequestLine {
-        method: Place::new(0, method),
-        target: Place::new(method + 1, target),
-        version,
+fn request_line(whole: &Whole<'_>, parsed: &httparse::Request<'_, '_>) -> Option<RequestLine> {
+    let (method, target) = (parsed.method?.as_bytes(), parsed.path?.as_bytes());
+    // httparse skips empty lines, takes a method of any length, and nearly any byte in a target.
+    let in_order = whole.offset(method) == 0
+        && method.len() <= METHOD_MAX
+        && whole.offset(target) == method.len() + 1
+        && target::bytes(target).is_ok();
+    in_order.then_some(RequestLine {
+        method: Place::new(0, method.len()),
+        target: whole.place(target),
+        version: version(parsed.version?),
     })
 }
 
-/// Takes a status line apart (RFC 9112 §4); `None` when it isn't in order. A missing space behind
+/// The words of a status line (RFC 9112 §4); `None` when it isn't in order. A missing space behind
 /// the status is let pass: nothing can be mistaken for it.
 #[inline]
-fn status_line(line: &[u8]) -> Option<(Version, u16, Place)> {
-    let (version, rest) = line.split_first_chunk::<8>()?;
-    let version = match version {
-        b"HTTP/1.1" => Version::Http11,
-        b"HTTP/1.0" => Version::Http10,
-        _ => return None,
-    };
-    let (status, rest) = rest.split_first_chunk::<4>()?;
-    let [b' ', a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9'] = status else {
+fn status_line(
+    whole: &Whole<'_>,
+    parsed: &httparse::Response<'_, '_>,
+) -> Option<(Version, u16, Place)> {
+    const BEFORE_REASON: usize = "HTTP/1.1 200 ".len();
+    let status = parsed.code.filter(|status| *status >= 100)?;
+    if !whole.data.starts_with(b"HTTP/1.") {
         return None;
+    }
+    // httparse leaves a reason out that isn't ASCII: it is what stands before the first field.
+    let end = match parsed.headers.first() {
+        Some(field) => whole.offset(field.name.as_bytes()),
+        None => whole.data.len().saturating_sub(2),
     };
-    let digit = |byte: &u8| u16::from(byte - b'0');
-    let reason = match rest {
-        [] => Place::EMPTY,
-        [b' ', reason @ ..] => Place::new(line.len() - reason.len(), reason.len()),
-        _ => return None,
+    let reason = match end.checked_sub(2 + BEFORE_REASON) {
+        Some(len) => Place::new(BEFORE_REASON, len),
+        None => Place::EMPTY,
     };
-    Some((version, digit(a) * 100 + digit(b) * 10 + digit(c), reason))
+    Some((version(parsed.version?), status, reason))
+}
+
+fn version(minor: u8) -> Version {
+    if minor == 0 { Version::Http10 } else { Version::Http11 }
 }
 
 /// One field line, taken apart.
@@ -217,81 +267,35 @@ impl Field<'_> {
     }
 }
 
-/// Length of the token that a line starts with, and whether an underscore is in it.
+/// A field as httparse found it.
 #[inline]
-fn token(line: &Line<'_>) -> (usize, bool) {
-    // Nearly all are of letters and dashes, which are counted already.
-    match line.text.get(line.word) {
-        Some(b':' | b' ') => (line.word, false),
-        _ => token_slowly(line.text),
-    }
+fn field<'a>(whole: &Whole<'_>, line: &httparse::Header<'a>) -> Field<'a> {
+    let (name, value) = (line.name.as_bytes(), line.value);
+    let name_at = whole.offset(name);
+    let value_at = whole.offset(value);
+    let plain = value_at == name_at + name.len() + 2
+        && whole.data.get(value_at + value.len()) == Some(&b'\r')
+        && !value.is_empty();
+    let underscore = name.iter().fold(false, |seen, byte| seen | (*byte == b'_'));
+    let value_at = if value.is_empty() { name_at } else { value_at };
+    Field { name, value, name_at, value_at, plain, underscore }
 }
 
-fn token_slowly(text: &[u8]) -> (usize, bool) {
-    let mut underscore = false;
-    let end = text.iter().position(|byte| {
-        underscore |= *byte == b'_';
-        !is_token_byte(*byte)
-    });
-    (end.unwrap_or(text.len()), underscore)
-}
-
-/// Takes a field line apart (RFC 9112 §5); `None` when it isn't in order. The bytes of the value
-/// were looked at before.
-#[inline]
-fn field_line<'a>(line: &Line<'a>) -> Option<Field<'a>> {
-    let (colon, underscore) = token(line);
-    let (at, line) = (line.start, line.text);
-    let (name, rest) = line.split_at_checked(colon)?;
-    let [b':', rest @ ..] = rest else {
-        return None;
-    };
-    if name.is_empty() {
-        return None;
-    }
-    let (value, plain) = match rest {
-        [b' ', value @ ..] if !is_space(value.first()) && !is_space(value.last()) => (value, true),
-        rest => (lex::trim(rest), false),
-    };
-    let value_at = match plain {
-        true => at + colon + 2,
-        false => at + line.len() - lex::trim_start(rest).len(),
-    };
-    Some(Field { name, value, name_at: at, value_at, plain, underscore })
-}
-
-#[inline]
-fn is_space(byte: Option<&u8>) -> bool {
-    matches!(byte, None | Some(b' ' | b'\t'))
-}
-
-/// Calls `each` for every field up to the empty line. Returns the length of the head, or `None`
-/// when it isn't whole or isn't in order.
+/// Calls `each` for every field. `false` when there are too many.
 #[inline]
 pub(super) fn each_field<'a>(
-    mut lines: Lines<'a>,
+    whole: &Whole<'_>,
+    fields: &[httparse::Header<'a>],
     limits: &Limits,
     mut each: impl FnMut(Field<'a>) -> Result<(), Offence>,
-) -> Result<Option<usize>, Offence> {
-    let mut left = limits.fields;
-    // What is wrong with a field counts only once the whole head is known to be in order.
-    let mut verdict = Ok(());
-    while let Some(line) = lines.next() {
-        if line.text.is_empty() {
-            return match lines.end() <= limits.head_bytes() {
-                true => verdict.map(|()| Some(lines.end())),
-                false => Ok(None),
-            };
-        }
-        let Some(field) = field_line(&line).filter(|_| left > 0) else {
-            return Ok(None);
-        };
-        left -= 1;
-        if verdict.is_ok() {
-            verdict = each(field);
-        }
+) -> Result<bool, Offence> {
+    if fields.len() > usize::from(limits.fields) {
+        return Ok(false);
     }
-    Ok(None)
+    for line in fields {
+        each(field(whole, line))?;
+    }
+    Ok(true)
 }
 
 /// Whether an attempt to parse can succeed: on the first sight of a head always, later only once

@@ -21,19 +21,6 @@ pub(super) enum Form<'a> {
     Asterisk,
 }
 
-/// The number of bytes before the first that no target may hold, a space for one; and whether none
-/// of them needs a second look by [`bytes`].
-#[inline]
-pub(super) fn prefix(text: &[u8]) -> (usize, bool) {
-    let mut classes = 0;
-    let end = text.iter().position(|byte| {
-        let class = class(*byte);
-        classes |= class & 2;
-        class == 1
-    });
-    (end.unwrap_or(text.len()), classes == 0)
-}
-
 /// How a byte may stand in a target: 0 anywhere, 1 never, 2 fragment mark, 3 only in a query.
 static BYTES: [u8; 256] = {
     let mut table = [1u8; 256];
