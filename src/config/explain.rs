@@ -6,6 +6,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use super::effective;
 use super::json::Tree;
 use super::plan::{Action, Plan};
 use super::redirect::Given;
@@ -198,9 +199,16 @@ impl Explanation {
         }
         if let (Action::Pool(_), Some(terms)) = (&rule.action, rule.terms(listener)) {
             let set = TermsSet::all_of(terms);
-            let times: Tree = super::effective::timeouts(&set);
-            let limits = super::effective::limits(&set, None);
-            self.step("action", "terms", true, &format!("{} {}", times.line(), limits.line()));
+            let (times, limits) = (effective::timeouts(&set), effective::limits(&set, None));
+            let reason = format!("time-outs {}; limits {}", words(&times), words(&limits));
+            self.step("action", "terms", true, &reason);
         }
     }
+}
+
+/// `name value` for each member of a flat object.
+fn words(tree: &Tree) -> String {
+    let Tree::Object(members) = tree else { return String::new() };
+    let word = |(name, value): &(String, Tree)| format!("{name} {}", value.line().replace('"', ""));
+    members.iter().map(word).collect::<Vec<String>>().join(", ")
 }

@@ -362,6 +362,14 @@ fn reasons_are_told() {
     );
     let taken = explained(&plan, "api.example.com/v1/x?q=a+b", &beta, "inner");
     assert_eq!(taken[3], "+ rule beta: all conditions hold");
+    let request = ExplainRequest { url: "/x".to_owned(), ..ExplainRequest::default() };
+    let terms = explain(&plan, &request).steps.pop().expect("a step");
+    assert_eq!(
+        terms.reason,
+        "time-outs handshake 10s, header 10s, body_idle 30s, idle 5min, connect 5s, response_header \
+         1min, response_idle 1min, tunnel_idle 1h, request off; limits header_bytes 8KiB, \
+         header_fields 9, body_bytes 1GiB, waiting 1024, idle_connections 256"
+    );
     let taken = explained(&plan, "http://old.example.com/a?b", &[], "http");
     assert_eq!(
         taken.last().map(String::as_str),
