@@ -43,6 +43,11 @@ impl AccessSink {
         Ok(AccessSink { log: log.clone(), fd })
     }
 
+    /// No records.
+    pub fn off() -> AccessSink {
+        AccessSink { log: AccessLog::Off, fd: None }
+    }
+
     /// The sink for a message to a worker, its descriptor added to `fds`.
     pub fn grant(&self, fds: &mut Vec<OwnedFd>) -> io::Result<Option<LogSink>> {
         let Some(fd) = &self.fd else { return Ok(None) };

@@ -116,8 +116,10 @@ impl Master {
         };
         let file = (wish.source == "file").then(|| self.options.config_path());
         let checked = document::check(&bytes, file)?;
-        if checked.text == self.running.text && self.is_as_meant(&wish.source, &checked.text) {
-            self.reason.clear();
+        if self.reason.is_empty()
+            && checked.text == self.running.text
+            && self.is_as_meant(&wish.source, &checked.text)
+        {
             self.last_apply = self.apply_record(true, &wish.source, "nothing has changed");
             return Ok(Begun::Nothing);
         }
@@ -394,7 +396,7 @@ impl Master {
         let source = source.to_owned();
         self.hub.send(&Event::ApplyFailed { serial, source, message, findings });
         let line = self.status_line();
-        self.notifier.status(&line, Clock::now());
+        self.notifier.status_now(&line);
     }
 
     fn apply_record(&mut self, accepted: bool, source: &str, message: &str) -> LastApply {

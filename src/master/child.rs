@@ -166,7 +166,9 @@ pub struct Found {
     pub link: Link,
     /// What it answered; `None` when it didn't in time.
     pub hello: Option<Hello>,
-    /// What it said before its hello.
+    /// It has answered us, and not only an earlier master.
+    pub answered: bool,
+    /// What it said before that.
     pub backlog: Vec<crate::ipc::Received<crate::ipc::FromWorker>>,
 }
 
@@ -182,9 +184,14 @@ pub fn greet(
     for (pid, socket, pidfd) in pairs {
         let ended = poll::wait_ready(pidfd.as_fd(), false, Duration::ZERO).unwrap_or(true);
         let mut link = Link::new(socket);
-        let greeted = !ended && link.post(&ToWorker::Hello(hello.clone()), Vec::new()).is_ok();
+        // What the worker said to the earlier master may still wait here, an older hello too: the
+        // echo of our number tells where the answer to us ends.
+        let greeted = !ended
+            && link.post(&ToWorker::Hello(hello.clone()), Vec::new()).is_ok()
+            && link.post(&ToWorker::Ping { n: u64::from(hello.pid) }, Vec::new()).is_ok();
         if greeted {
-            found.push(Found { pid, pidfd, link, hello: None, backlog: Vec::new() });
+            let (hello, backlog) = (None, Vec::new());
+            found.push(Found { pid, pidfd, link, hello, answered: false, backlog });
         } else {
             notifier.unstore(&StoredName::Link(pid).text());
             notifier.unstore(&StoredName::Pidfd(pid).text());
@@ -192,10 +199,10 @@ pub fn greet(
     }
     let end = Clock::now().after(patience);
     for worker in &mut found {
-        while worker.hello.is_none() {
+        while !worker.answered {
             let left = end.since(Clock::now());
             let ready = poll::wait_ready(worker.link.as_fd(), false, left);
-            if !ready.unwrap_or(false) || !worker.listen() {
+            if !ready.unwrap_or(false) || !worker.listen(hello.pid) {
                 break;
             }
         }
@@ -205,11 +212,14 @@ pub fn greet(
 
 impl Found {
     /// Takes one message. False when the link is broken.
-    fn listen(&mut self) -> bool {
+    fn listen(&mut self, number: u32) -> bool {
         match self.link.receive::<crate::ipc::FromWorker>() {
             Ok(Some(received)) => {
                 match received.message {
                     crate::ipc::FromWorker::Hello(hello) => self.hello = Some(hello),
+                    crate::ipc::FromWorker::Pong { n } if n == u64::from(number) => {
+                        self.answered = true;
+                    }
                     _ => self.backlog.push(received),
                 }
                 true
@@ -221,12 +231,13 @@ impl Found {
 
     /// Whether it speaks our language and runs our program, so that it may stay.
     pub fn is_usable(&self) -> bool {
-        self.hello.as_ref().is_some_and(|hello| {
-            hello.protocol == PROTOCOL
-                && hello.board_version == shared::VERSION
-                && hello.version == env!("CARGO_PKG_VERSION")
-                && hello.role == Role::Worker
-                && hello.serial != 0
-        })
+        self.answered
+            && self.hello.as_ref().is_some_and(|hello| {
+                hello.protocol == PROTOCOL
+                    && hello.board_version == shared::VERSION
+                    && hello.version == env!("CARGO_PKG_VERSION")
+                    && hello.role == Role::Worker
+                    && hello.serial != 0
+            })
     }
 }

@@ -13,7 +13,7 @@ use crate::ipc::{
     FdIndex, FromClerk, Link, LinkError, ProbeKind, ProbeTarget, ResolvedName, ToClerk, ToWorker,
 };
 use crate::observe::ids;
-use crate::sys::{memfd, process};
+use crate::sys::{memfd, poll, process};
 use futures_channel::oneshot;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -35,6 +35,8 @@ const YOUNG: Duration = Duration::from_secs(10);
 const MAX_ADDRESSES: usize = 16;
 /// Most names in one message to a worker.
 const NAMES_PER_MESSAGE: usize = 64;
+/// Time for a killed clerk to go, so that the manager finds no process left over.
+const FAREWELL: Duration = Duration::from_millis(200);
 /// Most checks under way.
 const MAX_CHECKS: usize = 8;
 
@@ -208,6 +210,16 @@ impl Master {
                     return;
                 }
             }
+        }
+    }
+
+    /// Ends the clerk with the service: nothing that it does needs to be finished.
+    pub(super) fn end_clerk(&mut self) {
+        let Some(clerk) = self.errands.clerk.take() else { return };
+        let ended = process::kill(clerk.pidfd.as_fd())
+            .and_then(|()| poll::wait_ready(clerk.pidfd.as_fd(), false, FAREWELL));
+        if let Err(error) = ended {
+            tracing::debug!(%error, "cannot end the clerk");
         }
     }
 

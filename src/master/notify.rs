@@ -67,6 +67,12 @@ impl Notifier {
         }
     }
 
+    /// A status line that can't wait: why something was refused.
+    pub fn status_now(&mut self, status: &str) {
+        self.remember(status);
+        self.send(&[NotifyState::Status(status)]);
+    }
+
     /// WATCHDOG=1 when a third of its interval has passed. Call it only while all make progress.
     pub fn feed_watchdog(&mut self, now: Time) {
         let Some(interval) = self.watchdog else { return };

@@ -127,6 +127,7 @@ impl Master {
             }
             self.tick(Clock::now());
         }
+        self.end_clerk();
         self.sockets.remove_files();
         Ok(ExitCode::SUCCESS)
     }

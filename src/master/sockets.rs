@@ -175,12 +175,21 @@ impl Sockets {
     /// The sockets of a plan: those there are, and new ones bound where an address has none. On an error
     /// the new ones are closed. Nothing changes here until [`Sockets::commit`].
     pub fn for_plan(&self, plan: &Plan) -> Result<Vec<Rc<Listening>>, Vec<BindError>> {
+        let (sockets, errors) = self.for_start(plan);
+        if errors.is_empty() {
+            return Ok(sockets);
+        }
+        self.discard(&sockets);
+        Err(errors)
+    }
+
+    /// As [`Sockets::for_plan`], but with all sockets that can be had, and the errors of the others.
+    pub fn for_start(&self, plan: &Plan) -> (Vec<Rc<Listening>>, Vec<BindError>) {
         let mut sockets = Vec::new();
-        let mut fresh = Vec::new();
         let mut errors = Vec::new();
         let mut idle = Vec::new();
         for listener in &plan.listeners {
-            let passed: Vec<Rc<Listening>> = of(&self.passed, &listener.name);
+            let passed = of(&self.passed, &listener.name);
             if !passed.is_empty() {
                 sockets.extend(passed);
                 continue;
@@ -189,29 +198,20 @@ impl Sockets {
                 idle.push(listener.name.as_str());
             }
             for address in &listener.addresses {
-                match self.bound_at(listener, address) {
-                    Some(known) => sockets.push(known),
-                    None => match bind(&listener.name, address) {
-                        Ok(socket) => fresh.push(Rc::new(socket)),
-                        Err(error) => errors.push(BindError {
-                            listener: listener.name.clone(),
-                            address: text_of(address),
-                            error,
-                        }),
-                    },
+                match self.have_or_bind(listener, address) {
+                    Ok(socket) => sockets.push(socket),
+                    Err(error) => errors.push(BindError {
+                        listener: listener.name.clone(),
+                        address: text_of(address),
+                        error,
+                    }),
                 }
             }
         }
-        if !errors.is_empty() {
-            fresh.iter().for_each(|socket| remove_file(socket));
-            return Err(errors);
+        if errors.is_empty() {
+            errors.extend(judge(&sockets, &idle).err());
         }
-        sockets.extend(fresh);
-        if let Err(error) = judge(&sockets, &idle) {
-            self.discard(&sockets);
-            return Err(vec![error]);
-        }
-        Ok(sockets)
+        (sockets, errors)
     }
 
     /// The plan of these sockets runs now: bound ones that it doesn't use are closed. Returns the sockets
@@ -248,12 +248,19 @@ impl Sockets {
         self.bound.iter().for_each(|socket| remove_file(socket));
     }
 
-    fn bound_at(&self, listener: &ListenerPlan, wanted: &ListenAddress) -> Option<Rc<Listening>> {
-        let found = self
+    fn have_or_bind(
+        &self,
+        listener: &ListenerPlan,
+        wanted: &ListenAddress,
+    ) -> io::Result<Rc<Listening>> {
+        let known = self
             .bound
             .iter()
             .find(|socket| socket.listener == listener.name && is_at(&socket.address, wanted));
-        found.cloned()
+        match known {
+            Some(socket) => Ok(Rc::clone(socket)),
+            None => bind(&listener.name, wanted).map(Rc::new),
+        }
     }
 }
 
@@ -329,5 +336,117 @@ fn remove_file(socket: &Listening) {
         && error.kind() != io::ErrorKind::NotFound
     {
         tracing::warn!(%error, path = %path.display(), "cannot remove a socket file");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{CheckContext, check};
+
+    fn plan(text: &str) -> Plan {
+        let checked = check(text.as_bytes(), &CheckContext::default());
+        checked.plan.unwrap_or_else(|| panic!("{:#?}", checked.problems))
+    }
+
+    fn listeners(inside: &str) -> Plan {
+        plan(&format!(
+            "{{\"listeners\": {{{inside}}}, \"routes\": {{\"*\": {{\"respond\": {{\"status\": 204}}}}}}}}"
+        ))
+    }
+
+    fn tcp() -> OwnedFd {
+        socket::listen_tcp("127.0.0.1:0".parse().unwrap(), false).unwrap()
+    }
+
+    fn names(sockets: &[Rc<Listening>]) -> Vec<(&str, &str)> {
+        sockets.iter().map(|s| (s.listener.as_str(), s.origin.word())).collect()
+    }
+
+    #[test]
+    fn passed_sockets_come_before_addresses_and_are_made_non_blocking() {
+        let mut sockets = Sockets::default();
+        let fd = tcp();
+        fd::set_nonblocking(fd.as_fd(), false).unwrap();
+        let copy = fd.try_clone().unwrap();
+        sockets.take("web", Origin::Systemd, fd);
+        let plan =
+            listeners(r#""web": {"address": "192.0.2.1:1"}, "other": {"address": "127.0.0.1:0"}"#);
+        let got = sockets.for_plan(&plan).unwrap();
+        assert_eq!(names(&got), [("web", "systemd"), ("other", "bound")]);
+        assert_eq!(
+            socket::accept(copy.as_fd()).unwrap_err().kind(),
+            io::ErrorKind::WouldBlock,
+            "the flag is shared"
+        );
+    }
+
+    #[test]
+    fn what_is_no_listening_stream_socket_is_closed_and_the_unnamed_too() {
+        let mut sockets = Sockets::default();
+        let (one, _other) = socket::seqpacket_pair().unwrap();
+        sockets.take("web", Origin::Systemd, one);
+        sockets.take("web", Origin::Systemd, tempfile::tempfile().unwrap().into());
+        sockets.take("web", Origin::Systemd, tcp());
+        sockets.take("stranger", Origin::Systemd, tcp());
+        let plan = listeners(r#""web": {}"#);
+        sockets.close_unnamed(&plan);
+        assert_eq!(names(&sockets.passed), [("web", "systemd")]);
+        assert_eq!(sockets.for_plan(&plan).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_bound_socket_stays_while_its_address_does() {
+        let mut sockets = Sockets::default();
+        let one = listeners(r#""web": {"address": "127.0.0.1:0"}"#);
+        let first = sockets.for_plan(&one).unwrap();
+        assert_eq!(sockets.commit(&first).len(), 1);
+        let again = sockets.for_plan(&one).unwrap();
+        assert_eq!(again[0].id, first[0].id);
+        assert_eq!(sockets.commit(&again).len(), 0);
+        let other = listeners(r#""web": {"address": "[::1]:0"}"#);
+        let second = sockets.for_plan(&other).unwrap();
+        assert_ne!(second[0].id, first[0].id);
+        sockets.commit(&second);
+        assert_eq!(sockets.bound.len(), 1);
+    }
+
+    #[test]
+    fn unix_files_come_and_go_with_their_sockets() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("web.sock");
+        let text = format!(r#""web": {{"address": "unix:{}"}}"#, path.display());
+        let plan = listeners(&text);
+        let sockets = Sockets::default();
+        let got = sockets.for_plan(&plan).unwrap();
+        assert!(path.exists());
+        // A living one is not taken away, a dead one is.
+        assert!(Sockets::default().for_plan(&plan).is_err());
+        sockets.discard(&got);
+        assert!(!path.exists());
+        drop(got);
+        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+        let mut sockets = Sockets::default();
+        let got = sockets.for_plan(&plan).unwrap();
+        sockets.commit(&got);
+        sockets.remove_files();
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn all_errors_are_told_and_what_works_can_be_had() {
+        let taken = tcp();
+        let socket::Address::Inet(address) = socket::local_address(taken.as_fd()).unwrap() else {
+            panic!("no inet address");
+        };
+        let plan = listeners(&format!(
+            r#""a": {{"address": "{address}"}}, "b": {{"address": "127.0.0.1:0"}}"#
+        ));
+        let errors = Sockets::default().for_plan(&plan).unwrap_err();
+        assert!(errors[0].to_string().contains(&address.to_string()), "{}", errors[0]);
+        let (got, errors) = Sockets::default().for_start(&plan);
+        assert_eq!((names(&got), errors.len()), (vec![("b", "bound")], 1));
+        let none = Sockets::default().for_plan(&listeners(r#""a": {}"#)).unwrap_err();
+        assert!(none[0].to_string().contains("no address"), "{}", none[0]);
     }
 }

@@ -16,7 +16,7 @@ use super::queries::Queries;
 use super::run::{Master, Running, Tallies};
 use super::showcase::Showcase;
 use super::snapshot::LastApply;
-use super::sockets::{self, Sockets};
+use super::sockets::{self, BindError, Listening, Sockets};
 use super::supervisor::{Action, Generation, Supervisor};
 use super::surfaces::{Surfaces, control_path};
 use super::watch::{Source, Watch};
@@ -32,6 +32,7 @@ use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::rc::Rc;
 use std::time::Duration;
 
 /// Time that draining workers get. systemd's TimeoutStopSec is longer.
@@ -110,7 +111,7 @@ fn check(path: &Path) -> ExitCode {
     if plan.is_some() { printed } else { ExitCode::from(1) }
 }
 
-fn serve(options: Options) -> Result<ExitCode, Fatal> {
+fn serve(mut options: Options) -> Result<ExitCode, Fatal> {
     let level = options.log_level.unwrap_or(LogLevel::Info);
     let log = logs::begin(options.log_target, level).map_err(fatal("cannot log"))?;
     let signals = signal::open().map_err(fatal("cannot receive signals"))?;
@@ -124,6 +125,7 @@ fn serve(options: Options) -> Result<ExitCode, Fatal> {
     let control = control_path(&options, managed);
     let (showcase, demo_text) = match options.demo {
         true => {
+            options.workers.get_or_insert(2);
             let (showcase, text) =
                 Showcase::new(control.clone()).map_err(fatal("cannot set up the demo"))?;
             (Some(showcase), Some(text))
@@ -173,10 +175,8 @@ fn build(
 ) -> Result<Master, Fatal> {
     let Chosen { checked, serial, source, fresh, reason } = chosen;
     let Checked { text, plan, warnings } = checked;
-    let listening = sockets.for_plan(&plan).map_err(|errors| {
-        let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
-        Fatal(lines.join("; "))
-    })?;
+    let (listening, unbound) = sockets.for_start(&plan);
+    let reason = judge_sockets(&listening, &unbound, notifier.has_store(), reason)?;
     let at_unix = Clock::wall().as_secs();
     if fresh {
         let entry = Entry { serial, at_unix, source: source.clone(), hash: hash_of(&text) };
@@ -185,7 +185,10 @@ fn build(
         }
     }
     let (board, board_fd) = open_board(board).map_err(fatal("cannot make the board"))?;
-    let access = AccessSink::open(&plan.log.access).map_err(fatal("cannot open the access log"))?;
+    let access = AccessSink::open(&plan.log.access).unwrap_or_else(|error| {
+        tracing::error!("cannot open the access log, access records are off: {error}");
+        AccessSink::off()
+    });
     let document = memfd::sealed("configuration", text.as_bytes())
         .map_err(fatal("cannot make a memory file"))?;
     let (watch, waker) = Watch::new().map_err(fatal("cannot wait for events"))?;
@@ -226,13 +229,28 @@ fn build(
         was_ready: false,
         finished: false,
     };
-    let count = match master.options.demo && master.options.workers.is_none() {
-        true => 2,
-        false => master.worker_count(&master.running.plan),
-    };
-    master.options.workers = master.options.demo.then_some(count).or(master.options.workers);
+    let count = master.worker_count(&master.running.plan);
     master.supervisor = Supervisor::new(count, DRAIN, now);
     Ok(master)
+}
+
+/// Whether the sockets are enough to start with. A service that can serve some of its addresses does so,
+/// degraded: it would only be started again and again otherwise.
+fn judge_sockets(
+    listening: &[Rc<Listening>],
+    unbound: &[BindError],
+    managed: bool,
+    reason: String,
+) -> Result<String, Fatal> {
+    let Some(first) = unbound.first() else { return Ok(reason) };
+    if listening.is_empty() || !managed {
+        let lines: Vec<String> = unbound.iter().map(ToString::to_string).collect();
+        return Err(Fatal(lines.join("; ")));
+    }
+    for error in unbound {
+        tracing::error!(MESSAGE_ID = ids::SOCKET_FAILED, CUP_LISTENER = error.listener, "{error}");
+    }
+    Ok(if reason.is_empty() { first.to_string() } else { reason })
 }
 
 /// The program's own file, also when it was replaced since.
@@ -310,7 +328,7 @@ impl Master {
             let fresh = told.filter(|told| !self.children.contains_key(&Generation(*told)));
             let generation = Generation(fresh.unwrap_or(fallback));
             let slot = found.hello.as_ref().map_or(u16::MAX, |hello| hello.slot);
-            let child::Found { pid, pidfd, link, hello, backlog } = found;
+            let child::Found { pid, pidfd, link, hello, backlog, .. } = found;
             let mut child = match Child::watch(pid, pidfd, link, generation, &mut self.watch) {
                 Ok(child) => child,
                 Err(error) => {
@@ -327,7 +345,7 @@ impl Master {
                 CUP_WORKER = slot,
                 CUP_PID = pid,
                 "worker process {pid} outlived its master: {}",
-                if usable { "adopted" } else { "of another version, it drains" }
+                if usable { "adopted" } else { "not of this version or this board, it drains" }
             );
             let now = Clock::now();
             self.supervisor.adopt(generation, slot, usable, now, actions);
