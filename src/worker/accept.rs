@@ -74,26 +74,32 @@ impl Worker {
     pub(super) fn accept(&mut self, door: usize) {
         let Accepting::In { patient } = self.accepting else { return };
         let batch = if patient { PATIENT_BATCH } else { BATCH };
-        for _ in 0..batch {
+        let mut taken = 0;
+        while taken < batch {
             if self.fronts >= self.fronts_max {
                 self.core.count(Counter::ConnectionsLimit);
                 return self.step_out(true);
             }
-            let Some(taken) = self.doors.get(door).map(|door| (door.listener.accept(), door.name))
-            else {
-                return;
-            };
-            match taken {
-                (Ok((stream, peer)), name) => self.welcome(stream, peer, name),
-                (Err(error), _) if is_passing(&error) => {}
-                (Err(error), _) => return self.on_accept_error(&error),
+            let Some(door) = self.doors.get(door) else { return };
+            let name = door.name;
+            match door.listener.accept() {
+                Ok((stream, peer)) => self.welcome(stream, peer, name),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if is_passing(&error) => {}
+                Err(error) => return self.on_accept_error(&error),
             }
+            taken += 1;
             if !patient && self.is_over_share() {
-                return self.step_out(false);
+                break;
             }
         }
-        if patient {
+        if taken == 0 {
+            return;
+        }
+        if self.is_over_share() {
             self.step_out(false);
+        } else {
+            self.accepting = Accepting::In { patient: false };
         }
     }
 
@@ -132,9 +138,6 @@ impl Worker {
     }
 
     fn on_accept_error(&mut self, error: &io::Error) {
-        if error.kind() == io::ErrorKind::WouldBlock {
-            return;
-        }
         self.core.count(Counter::AcceptErrors);
         if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) {
             self.core.count(Counter::DescriptorLimit);
