@@ -5,6 +5,8 @@ mod mutate;
 
 #[path = "../../fuzz/targets/config.rs"]
 mod config;
+#[path = "../../fuzz/targets/control.rs"]
+mod control;
 #[path = "../../fuzz/targets/h1.rs"]
 mod h1;
 #[path = "../tables/read.rs"]
@@ -72,4 +74,11 @@ fn documents() {
 #[test]
 fn paths() {
     run(config::a_path, &corpus("path", &[]), 20_000);
+}
+
+#[test]
+fn control_messages() {
+    let inputs = corpus("control", &[]);
+    run(control::link, &inputs, 1_000);
+    run(control::element, &inputs, 4_000);
 }
