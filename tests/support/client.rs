@@ -199,6 +199,21 @@ impl Client {
         self.unread.drain(..count).collect()
     }
 
+    /// Reads exactly so many bytes and drops them.
+    #[track_caller]
+    pub fn discard(&mut self, count: u64) {
+        let here = (self.unread.len() as u64).min(count);
+        self.unread.drain(..here as usize);
+        let mut left = count - here;
+        let mut scratch = vec![0u8; 256 * 1024];
+        while left > 0 {
+            let limit = scratch.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+            let n = (&self.wire).read(&mut scratch[..limit]).expect("bytes within the patience");
+            assert!(n > 0, "closed with {left} bytes to come");
+            left -= n as u64;
+        }
+    }
+
     /// Reads to the end of the connection.
     #[track_caller]
     pub fn rest(&mut self) -> Vec<u8> {
