@@ -518,6 +518,10 @@ fn verdict(worker: &Worker, now: Time) -> Option<KillReason> {
         Phase::Starting if now.since(worker.since) > START_LIMIT => Some(KillReason::NeverReady),
         Phase::Ready if now.since(worker.beat_at) > HUNG_AFTER => Some(KillReason::Hung),
         Phase::Draining { until } if now >= until => Some(KillReason::DrainDeadline),
+        // One that has never beaten on this board may be of another version: it has its deadline only.
+        Phase::Draining { .. } if worker.beat != 0 && now.since(worker.beat_at) > HUNG_AFTER => {
+            Some(KillReason::Hung)
+        }
         Phase::Killed if now.since(worker.killed_at) >= KILL_AGAIN => Some(KillReason::Unruly),
         _ => None,
     }

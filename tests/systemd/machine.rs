@@ -148,6 +148,13 @@ pub fn open() {
 pub fn start() {
     open();
     assert_eq!(ask().status(), 200);
+    await_active();
+}
+
+/// Waits for readiness: the first worker may answer before all of them are there.
+#[track_caller]
+pub fn await_active() {
+    until("readiness", || (property("ActiveState") == "active").then_some(()));
 }
 
 /// The address of the service.

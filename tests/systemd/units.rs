@@ -79,7 +79,9 @@ fn a_user_may_run_it() {
     let script = "set -e
         export XDG_RUNTIME_DIR=$(mktemp -d) XDG_STATE_HOME=$(mktemp -d)
         mkdir -p $XDG_RUNTIME_DIR/cloudcup
+        # It passes on no environment but what it is told to.
         systemd-socket-activate -l 127.0.0.1:8090 --fdname=http \
+            -E DBUS_SESSION_BUS_ADDRESS -E XDG_RUNTIME_DIR -E XDG_STATE_HOME \
             cloudcup --config /tmp/user-cloudcup.json --control $XDG_RUNTIME_DIR/cloudcup/control &
         pid=$!
         trap 'kill $pid' EXIT
@@ -88,6 +90,10 @@ fn a_user_may_run_it() {
         printf 'GET / HTTP/1.1\\r\\nHost: a\\r\\nConnection: close\\r\\n\\r\\n' >&3
         cat <&3; echo
         echo; cupctl --user status
+        for try in $(seq 100); do
+            busctl --user list --no-legend | grep -q '^org.cloudcup1 ' && break
+            sleep 0.05
+        done
         busctl --user get-property org.cloudcup1 /org/cloudcup1 org.cloudcup1.Manager State";
     let arguments = ["--", "bash", "-c", script];
     let output = machine::as_user("someone", "dbus-run-session", &arguments);

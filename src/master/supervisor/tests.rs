@@ -138,6 +138,18 @@ fn a_soft_stop_waits_for_the_drain_and_then_kills() {
 }
 
 #[test]
+fn a_worker_that_hangs_in_its_drain_is_not_waited_for() {
+    let mut supervisor = two();
+    assert_eq!(run(&mut supervisor, 0, 1_000, &[1, 2]), []);
+    act(&mut supervisor, |s, a| s.stop(false, at(1_000), a));
+    let seen = run(&mut supervisor, 1_250, 5_000, &[1]);
+    let (when, action) = seen.first().expect("a kill");
+    let reason = KillReason::Hung;
+    assert_eq!(*action, Action::Kill { generation: Generation(2), reason });
+    assert!(*when < 3_500, "{when}");
+}
+
+#[test]
 fn a_hard_stop_kills_also_after_a_soft_one() {
     let mut supervisor = two();
     act(&mut supervisor, |s, a| s.stop(false, at(0), a));
