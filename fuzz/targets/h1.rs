@@ -3,6 +3,7 @@
 //! - The verdict and the meaning don't depend on how the bytes are split.
 //! - A head that we accept is read by httparse too, with the same words.
 //! - A message that we accept, sent on, is read as the same message and as nothing else.
+//! - Two of our codecs that do things in any order never disagree about what was said.
 
 use cloudcup::base::buf::{Buf, BufPool};
 use cloudcup::msg::{BodySize, Head, Known};
@@ -57,6 +58,8 @@ struct End {
     messages: Vec<Message>,
     interims: Vec<Head>,
     current: Option<Message>,
+    /// A server answers by itself.
+    answers: bool,
 }
 
 impl End {
@@ -75,6 +78,7 @@ impl End {
             messages: Vec::new(),
             interims: Vec::new(),
             current: None,
+            answers: true,
         }
     }
 
@@ -99,7 +103,7 @@ impl End {
             match self.conn.poll(&mut self.input, &mut self.scratch, &self.limits) {
                 Ok(Event::NeedMore) => return Ending::Open,
                 Ok(Event::Paused) => {
-                    if self.conn.role() == Role::Client {
+                    if self.conn.role() == Role::Client || !self.answers {
                         return Ending::Open;
                     }
                     self.answer();
@@ -351,4 +355,150 @@ fn forward_response(message: &Message, kind: u8, version: &[u8]) {
     assert_eq!(there.body, message.body);
     assert_eq!(there.head.declared_length, message.head.declared_length);
     assert_eq!(client.conn.is_reusable(&client.input), !closes);
+}
+
+/// What one side has said: its messages with their content, and whether the last is finished.
+#[derive(Default)]
+struct Said {
+    messages: Vec<Message>,
+    finished: usize,
+    wire: Vec<u8>,
+}
+
+/// A client and a server codec, and what is on its way between them.
+struct Pair {
+    ends: [End; 2],
+    said: [Said; 2],
+    /// A side that broke off or was cut off says nothing more that counts.
+    ended: bool,
+}
+
+/// A script: each byte makes one of two codecs do something, in order or not.
+pub fn pair(script: &[u8]) {
+    let (client, mut server) = (End::new(Role::Client), End::new(Role::Server));
+    server.answers = false;
+    let mut pair = Pair { ends: [client, server], said: Default::default(), ended: false };
+    let mut bytes = script.iter().copied();
+    while let (Some(action), false) = (bytes.next(), pair.ended) {
+        let how = bytes.next().unwrap_or(0);
+        let side = usize::from(action & 1);
+        match action / 2 % 8 {
+            0 | 1 => pair.head(side, how),
+            2 => pair.content(side, how),
+            3 => pair.finish(side, how),
+            4 | 5 => pair.deliver(side, 1 + usize::from(how)),
+            6 if how % 16 == 0 => pair.ends[side].conn.close_after(),
+            7 if how % 16 == 0 => pair.cut(side),
+            _ => pair.deliver(side, usize::MAX),
+        }
+        pair.check();
+    }
+}
+
+impl Pair {
+    fn head(&mut self, side: usize, how: u8) {
+        // A refusal before the question has no method to go by; only a closing server sends one.
+        let server = &self.ends[1];
+        let asked = server.messages.len() + usize::from(server.current.is_some());
+        if side == 1 && asked <= self.said[1].messages.len() {
+            return;
+        }
+        let mut head = Head::new();
+        let body = match how / 4 % 4 {
+            0 | 1 => BodySize::None,
+            2 => BodySize::Exact(u64::from(how / 16)),
+            _ => BodySize::Streamed,
+        };
+        let status = [200, 204, 304, 100, 103, 101, 404, 200][usize::from(how % 8)];
+        let method: &[u8] = [&b"GET"[..], b"HEAD", b"POST", b"CONNECT"][usize::from(how % 4)];
+        match side {
+            0 => head.set_request(method, b"/", b"a.test").expect("valid"),
+            _ => head.set_response(status),
+        }
+        if method == b"CONNECT" && side == 0 {
+            head.set_request(method, b"a.test:443", b"a.test:443").expect("valid");
+        } else {
+            head.body = body;
+        }
+        head.expect_continue = how & 128 != 0 && side == 0 && matches!(body, BodySize::Streamed);
+        if how & 64 != 0 && (side == 0 && body == BodySize::None || status == 101) {
+            head.set_upgrade(b"websocket").expect("valid");
+        }
+        let End { conn, out, .. } = &mut self.ends[side];
+        if conn.send_head(&head, out).is_err() {
+            return;
+        }
+        self.flush(side);
+        if side == 0 || head.status() >= 200 || head.status() == 101 {
+            self.said[side].messages.push(Message { head, ..Message::default() });
+        }
+    }
+
+    fn content(&mut self, side: usize, how: u8) {
+        let bytes: Vec<u8> = (0..how).collect();
+        let End { conn, out, .. } = &mut self.ends[side];
+        let counts = conn.send_remaining() != Some(0);
+        if let (Ok(sent), true) = (conn.send_body(&bytes, out), counts) {
+            let message = self.said[side].messages.last_mut().expect("content has a head");
+            message.body.extend_from_slice(&bytes[..sent]);
+        }
+        self.flush(side);
+    }
+
+    fn finish(&mut self, side: usize, how: u8) {
+        let mut trailers = Head::new();
+        trailers.push(b"X-Sum", &[b'0' + how % 10]).expect("valid");
+        let given = (how % 2 == 0).then_some(&trailers);
+        let End { conn, out, .. } = &mut self.ends[side];
+        if conn.finish(given, out).is_ok() {
+            self.said[side].finished += 1;
+        }
+        self.flush(side);
+    }
+
+    fn flush(&mut self, side: usize) {
+        self.said[side].wire.extend_from_slice(self.ends[side].out.data());
+        self.ends[side].out.clear();
+    }
+
+    fn deliver(&mut self, side: usize, most: usize) {
+        let (wire, end) = (&mut self.said[side].wire, &mut self.ends[1 - side]);
+        let n = wire.len().min(most).min(end.input.room());
+        end.input.append(&wire[..n], &mut end.pool);
+        wire.drain(..n);
+        let ending = end.run();
+        // A server may close on a client that goes on; a client may hear of it too late.
+        assert!(!matches!(ending, Ending::Offence(_)) || side == 1, "{ending:?}");
+        if let Ending::Offence(offence) = ending {
+            assert_eq!(offence, Offence::Unsolicited, "we broke our own rules");
+        }
+        self.ended = matches!(ending, Ending::Offence(_) | Ending::Switched);
+    }
+
+    fn cut(&mut self, side: usize) {
+        self.deliver(side, usize::MAX);
+        let end = &mut self.ends[1 - side];
+        if !self.ended && end.conn.on_eof(&end.input) == Ok(Event::End) {
+            let message = end.current.take().expect("an end has a head");
+            end.messages.push(message);
+        }
+        self.ended = true;
+    }
+
+    /// What was heard is what was said, from the first message on.
+    fn check(&self) {
+        for side in 0..2 {
+            let (said, heard) = (&self.said[side], &self.ends[1 - side].messages);
+            assert!(heard.len() <= said.messages.len());
+            for (one, other) in said.messages.iter().zip(heard) {
+                assert_eq!(one.head.status(), other.head.status());
+                assert_eq!(one.head.method(), other.head.method());
+                assert!(one.body.starts_with(&other.body));
+            }
+            let whole = heard.len().min(said.finished);
+            for (one, other) in said.messages.iter().zip(heard).take(whole) {
+                assert_eq!(one.body, other.body);
+            }
+        }
+    }
 }

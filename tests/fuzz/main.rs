@@ -67,6 +67,11 @@ fn responses() {
 }
 
 #[test]
+fn pairs() {
+    run(h1::pair, &corpus("h1_pair", &[]), 10_000);
+}
+
+#[test]
 fn documents() {
     run(config::document, &corpus("config", &[]), 1_500);
 }

@@ -40,7 +40,7 @@ pub struct Conn {
     reader: Reader,
     /// Bytes still due of the content we announced.
     left: u64,
-    /// Hash of the protocol our request offered to switch to.
+    /// Hash of the protocol that the request offers to switch to.
     offered: u32,
     progress: Progress,
     states: States,
@@ -167,6 +167,7 @@ impl Conn {
         if facts.close || (self.version == Version::Http10 && !facts.keep_alive) {
             self.states.keep_no_longer();
         }
+        self.offered = head.upgrade().map_or(0, hash);
         if head.upgrade().is_some() || self.method == Method::Connect {
             self.states.offer_switch();
         }
@@ -236,6 +237,10 @@ impl Conn {
             101 => named && self.method != Method::Connect,
             _ => self.method == Method::Connect,
         };
+        // A request with no content left is complete on the wire before its end was told.
+        if self.states.of(Side::Asker) == Phase::Body && self.send_remaining() == Some(0) {
+            self.advance(Side::Asker, Step::End);
+        }
         if !asked || self.states.step(Side::Answerer, Step::Switch).is_err() {
             return Err(Offence::SwitchUnasked);
         }
@@ -363,9 +368,13 @@ impl Conn {
             return Err(SendError::OutOfOrder);
         }
         let (status, asked) = (head.status(), self.states.of(Side::Asker) != Phase::Idle);
-        let tunnel = status == 101 || (self.method == Method::Connect && status / 100 == 2);
-        if tunnel && asked {
-            if self.states.of(Side::Asker) != Phase::Offering {
+        let connect = self.method == Method::Connect;
+        let switch = status == 101 || (connect && status / 100 == 2);
+        if switch && asked {
+            // Only to what was offered (RFC 9110 §7.8).
+            let named = head.upgrade().is_some_and(|protocol| hash(protocol) == self.offered);
+            let granted = if status == 101 { named && !connect } else { true };
+            if self.states.of(Side::Asker) != Phase::Offering || !granted {
                 return Err(SendError::OutOfOrder);
             }
             encode::head(head, Framing::Bodiless(None), Persistence::Implied, out)?;
@@ -373,7 +382,7 @@ impl Conn {
             return Ok(());
         }
         if status < 200 {
-            if !asked || tunnel {
+            if !asked || switch {
                 return Err(SendError::OutOfOrder);
             }
             if self.version == Version::Http11 {
@@ -481,6 +490,10 @@ impl Conn {
     /// # Errors
     /// [`SendError::NoRoom`], [`SendError::TooLittle`], [`SendError::OutOfOrder`].
     pub fn finish(&mut self, trailers: Option<&Head>, out: &mut Buf) -> Result<(), SendError> {
+        // The peer may have switched on the strength of the head alone.
+        if self.states.of(self.us()) == Phase::Switched {
+            return Ok(());
+        }
         if self.states.of(self.us()) != Phase::Body {
             return Err(SendError::OutOfOrder);
         }
