@@ -215,6 +215,60 @@ mod tests {
         assert!(matches!(Board::create(small.as_fd(), SHAPE), Err(BoardError::NotABoard)));
     }
 
+    /// Round robin over processes, each with its own mapping: over any window of K picks of all of them
+    /// together each of n equal members gets K/n, give or take one for each process.
+    #[test]
+    fn processes_share_one_round() {
+        const CHILD: &str = "CLOUDCUP_TEST_BOARD_ROUND";
+        const PICKS: usize = 3_000;
+        const MEMBERS: usize = 7;
+        const PROCESSES: usize = 3;
+        if let Ok(path) = std::env::var(CHILD) {
+            let file = std::fs::File::options().read(true).write(true).open(path).unwrap();
+            let (board, _page) = Board::open_worker(file.as_fd(), 0).unwrap();
+            let cursor = SharedWord::new(&board, Tag::pool("pool"));
+            let clock = SharedWord::new(&board, Tag::pool("clock"));
+            let rota = crate::balance::Rota::equal(MEMBERS);
+            for _ in 0..PICKS {
+                let stamp = clock.word().fetch_add(1, Relaxed);
+                println!("pick {stamp} {}", rota.turn(cursor.word()).next().unwrap());
+            }
+            return;
+        }
+        let fd = memfd::shared("board", Board::bytes(SHAPE)).unwrap();
+        let board = Board::create(fd.as_fd(), SHAPE).unwrap();
+        ["pool", "clock"].map(|name| board.claim(Tag::pool(name)).unwrap());
+        let raw = std::os::fd::AsRawFd::as_raw_fd(&fd);
+        let path = format!("/proc/{}/fd/{raw}", std::process::id());
+        let start = |_| {
+            std::process::Command::new(std::env::current_exe().unwrap())
+                .args(["shared::tests::processes_share_one_round", "--exact", "--nocapture"])
+                .env(CHILD, &path)
+                .stdout(std::process::Stdio::piped())
+                .spawn()
+                .unwrap()
+        };
+        let children: Vec<_> = (0..PROCESSES).map(start).collect();
+        let mut picks: Vec<(u64, usize)> = Vec::new();
+        for child in children {
+            let output = String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap();
+            picks.extend(output.lines().filter_map(|line| {
+                // The harness may have begun the line.
+                let (_, numbers) = line.split_once("pick ")?;
+                let (stamp, member) = numbers.split_once(' ')?;
+                Some((stamp.parse().ok()?, member.parse().ok()?))
+            }));
+        }
+        assert_eq!(picks.len(), PROCESSES * PICKS);
+        picks.sort_unstable();
+        for window in picks.windows(10 * MEMBERS) {
+            for member in 0..MEMBERS {
+                let got = window.iter().filter(|(_, m)| *m == member).count();
+                assert!(got.abs_diff(10) <= PROCESSES, "{got} of 10 for {member}");
+            }
+        }
+    }
+
     /// A store into a page of another worker ends the process: shown in a child.
     #[test]
     fn a_worker_can_not_write_into_its_neighbour() {
