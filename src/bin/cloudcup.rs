@@ -1,7 +1,8 @@
 //! The service: master, and by exec of itself its workers and helpers.
 
 use clap::Parser;
-use cloudcup::master::options::Options;
+use cloudcup::master::logs;
+use cloudcup::master::options::{LogLevel, LogTarget, Options};
 use cloudcup::sys::{fd, signal};
 use std::os::fd::OwnedFd;
 use std::process::ExitCode;
@@ -27,6 +28,12 @@ fn child(role: &str, number: &str) -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    // A worker says what it has to say to its master.
+    if role != "worker"
+        && let Err(error) = logs::begin(LogTarget::Auto, LogLevel::Info)
+    {
+        eprintln!("cloudcup {role}: cannot log: {error}");
+    }
     match role {
         "worker" => cloudcup::worker::main(link),
         "clerk" => cloudcup::clerk::main(link),

@@ -153,7 +153,7 @@ impl Clerk {
                 Done::Looked { host, found } => {
                     self.lookups -= 1;
                     if let Err(error) = &found {
-                        tracing::warn!(host, "cannot resolve {host}: {error}");
+                        tracing::debug!(host, "cannot resolve {host}: {error}");
                     }
                     let news = self.schedule.on_result(&host, found.ok(), Clock::now());
                     self.unsent.extend(news);

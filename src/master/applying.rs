@@ -6,6 +6,7 @@ use super::command::{Answer, ControlError, ErrorKind, Reply};
 use super::document::{self, Checked};
 use super::events::Event;
 use super::history::{self, Entry};
+use super::notify::StoredName;
 use super::options::LogLevel;
 use super::run::{Master, Running};
 use super::snapshot::LastApply;
@@ -296,9 +297,7 @@ impl Master {
     fn finish_apply(&mut self) {
         let Some(applying) = self.applying.take() else { return };
         let serial = applying.machine.serial;
-        for socket in self.sockets.commit(&applying.sockets) {
-            self.keep_bound(&socket);
-        }
+        self.commit_sockets(&applying.sockets);
         if let Some(sink) = applying.access {
             self.access = sink;
         }
@@ -474,11 +473,16 @@ impl Master {
         });
     }
 
-    /// A socket that we bound outlives us in the store.
-    pub(super) fn keep_bound(&self, socket: &Listening) {
-        use super::notify::StoredName;
-        let name = StoredName::Bound(socket.listener.clone()).text();
-        self.notifier.store(&name, socket.fd.as_fd());
+    /// These sockets serve now. Those that we bound outlive us in the store; those that serve no longer
+    /// must leave it, or clients would go on connecting to them.
+    pub(super) fn commit_sockets(&mut self, sockets: &[Rc<Listening>]) {
+        for listener in self.sockets.commit(sockets) {
+            let name = StoredName::Bound(listener.clone()).text();
+            self.notifier.unstore(&name);
+            for socket in self.sockets.bound_for(&listener) {
+                self.notifier.store(&name, socket.fd.as_fd());
+            }
+        }
     }
 
     /// SIGUSR1: the access log's file is opened anew, and the workers write to that.

@@ -15,7 +15,7 @@ pub mod events;
 pub mod history;
 mod inherit;
 mod inspect;
-mod logs;
+pub mod logs;
 mod notify;
 pub mod options;
 mod queries;

@@ -26,10 +26,10 @@ use super::workers::UnixWait;
 use crate::base::clock::{Clock, Time};
 use crate::config::Plan;
 use crate::observe::alarm::Alarms;
-use crate::observe::ids;
+use crate::observe::{Gauge, ids};
 use crate::shared::Board;
 use crate::sys::signal::{self, Signal};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
@@ -108,6 +108,8 @@ pub struct Master {
     /// When the counters of limits are looked at next.
     pub(super) alarms_at: Time,
     pub(super) unix_waits: Vec<UnixWait>,
+    /// Workers that had more to say than one turn takes.
+    pub(super) unheard: BTreeSet<Generation>,
     pub(super) last_apply: LastApply,
     /// Why the service is degraded; empty when it isn't.
     pub(super) reason: String,
@@ -121,9 +123,15 @@ impl Master {
     pub fn run(&mut self) -> io::Result<ExitCode> {
         while !self.finished {
             let now = Clock::now();
-            let until = self.next_deadline(now);
+            let until = match self.unheard.is_empty() {
+                true => self.next_deadline(now),
+                false => Duration::ZERO,
+            };
             for source in self.watch.wait(until)? {
                 self.dispatch(source);
+            }
+            for generation in std::mem::take(&mut self.unheard) {
+                self.hear_worker(generation);
             }
             self.tick(Clock::now());
         }
@@ -323,14 +331,20 @@ impl Master {
                 socket.origin.word()
             );
         }
+        tracing::info!(
+            "each worker may hold {} client connections",
+            self.connections_for(&self.running.plan)
+        );
         self.say_demo();
     }
 
     /// The one line of `STATUS=`.
     pub(super) fn status_line(&self) -> String {
-        let reading = self.board.read(Clock::now());
-        let connections = reading.gauge(crate::observe::Gauge::FrontConnections);
-        let workers = self.supervisor.workers().len();
+        let now = Clock::now();
+        let workers = self.supervisor.workers();
+        let pages = workers.iter().filter_map(|worker| self.board.read_worker(worker.slot, now));
+        let connections: u64 = pages.map(|page| page.gauge(Gauge::FrontConnections)).sum();
+        let workers = workers.len();
         let serial = self.running.serial;
         let mut line = match serial {
             0 => "No configuration; answering 503".to_owned(),

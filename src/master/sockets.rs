@@ -9,6 +9,7 @@ use crate::config::plan::{ListenAddress, ListenerPlan, Plan};
 use crate::observe::ids;
 use crate::sys::{fd, socket};
 use libsystemd::activation::{receive_descriptors, receive_descriptors_with_names};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::fs;
 use std::io;
@@ -214,23 +215,27 @@ impl Sockets {
         (sockets, errors)
     }
 
-    /// The plan of these sockets runs now: bound ones that it doesn't use are closed. Returns the sockets
-    /// that have just become ours.
-    pub fn commit(&mut self, sockets: &[Rc<Listening>]) -> Vec<Rc<Listening>> {
+    /// The plan of these sockets runs now: bound ones that it doesn't use are closed. Returns the names of
+    /// the listeners whose bound sockets are others than before.
+    pub fn commit(&mut self, sockets: &[Rc<Listening>]) -> BTreeSet<String> {
         let bound: Vec<Rc<Listening>> =
             sockets.iter().filter(|s| s.origin == Origin::Bound).cloned().collect();
-        for old in &self.bound {
-            if bound.iter().all(|socket| socket.id != old.id) {
-                remove_file(old);
-            }
+        let among = |list: &[Rc<Listening>], id: u64| list.iter().any(|socket| socket.id == id);
+        let mut touched = BTreeSet::new();
+        for old in self.bound.iter().filter(|old| !among(&bound, old.id)) {
+            remove_file(old);
+            touched.insert(old.listener.clone());
         }
-        let fresh = bound
-            .iter()
-            .filter(|socket| self.bound.iter().all(|old| old.id != socket.id))
-            .cloned()
-            .collect();
+        for new in bound.iter().filter(|new| !among(&self.bound, new.id)) {
+            touched.insert(new.listener.clone());
+        }
         self.bound = bound;
-        fresh
+        touched
+    }
+
+    /// The sockets that we bound for a listener.
+    pub fn bound_for(&self, listener: &str) -> Vec<Rc<Listening>> {
+        of(&self.bound, listener)
     }
 
     /// The plan of these sockets was refused: those that were bound for it alone are closed.

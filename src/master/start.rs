@@ -26,7 +26,7 @@ use crate::observe::alarm::Alarms;
 use crate::observe::ids;
 use crate::shared::{Board, Shape};
 use crate::sys::{memfd, process, signal};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
@@ -223,6 +223,7 @@ fn build(
         alarms: Alarms::default(),
         alarms_at: Time::ZERO,
         unix_waits: Vec::new(),
+        unheard: BTreeSet::new(),
         last_apply: LastApply { accepted, serial, at_unix, source, message },
         reason,
         started: now,
@@ -293,9 +294,7 @@ impl Master {
         self.notifier.unstore(&StoredName::Board.text());
         self.notifier.store(&StoredName::Board.text(), self.board_fd.as_fd());
         let listening = self.running.sockets.clone();
-        for socket in self.sockets.commit(&listening) {
-            self.keep_bound(&socket);
-        }
+        self.commit_sockets(&listening);
         if let Some(showcase) = &mut self.showcase {
             showcase
                 .start(&self.program, &mut self.watch)

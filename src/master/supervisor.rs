@@ -20,8 +20,10 @@ const HUNG_AFTER: Duration = Duration::from_millis(1500);
 /// Time to become ready after the start.
 const START_LIMIT: Duration = Duration::from_secs(10);
 /// A worker that dies younger than this "keeps dying".
-const YOUNG: Duration = Duration::from_secs(10);
-/// First pause after the second death of a young worker; it doubles up to [`PAUSE_MAX`].
+const YOUNG: Duration = Duration::from_secs(3);
+/// Deaths of young workers in a row that are bad luck: they are replaced at once.
+const LUCK: u32 = 2;
+/// First pause after that; it doubles up to [`PAUSE_MAX`].
 const PAUSE: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(10);
 /// A tick that comes later than this means that we didn't run: nobody is judged by that gap.
@@ -306,7 +308,7 @@ impl Supervisor {
         if let Some(worker) = self.worker(generation) {
             let index = usize::from(worker.seat);
             if let Some(seat) = self.seats.get_mut(index) {
-                seat.young_deaths = seat.young_deaths.max(1);
+                seat.young_deaths = seat.young_deaths.max(LUCK);
             }
         }
         self.on_exit(generation, now, actions);
@@ -376,11 +378,11 @@ impl Supervisor {
         let young = now.since(worker.since) < YOUNG;
         seat.young_deaths = if young { seat.young_deaths.saturating_add(1) } else { 0 };
         let pause = match seat.young_deaths {
-            0 | 1 => Duration::ZERO,
-            n => PAUSE.saturating_mul(1 << (n - 2).min(16)).min(PAUSE_MAX),
+            0..=LUCK => Duration::ZERO,
+            n => PAUSE.saturating_mul(1 << (n - LUCK - 1).min(16)).min(PAUSE_MAX),
         };
         seat.respawn_at = Some(now.after(pause));
-        if seat.young_deaths >= 2 {
+        if seat.young_deaths > LUCK {
             let deaths = seat.young_deaths;
             actions.push(Action::KeepsDying { seat: worker.seat, deaths, pause });
         }

@@ -154,11 +154,8 @@ impl Master {
                 }
             }
         }
-        // More may wait, and the edge is spent.
-        if let Some(child) = self.children.get_mut(&generation) {
-            tracing::warn!(pid = child.pid, "a worker sends more than the master reads");
-            child.lose_link(&mut self.watch);
-        }
+        // More may wait, and the edge is spent: after the others have had their turn.
+        self.unheard.insert(generation);
     }
 
     /// One message of a worker.
@@ -209,6 +206,7 @@ impl Master {
         if let (Some(worker), Some(child)) =
             (self.supervisor.worker(generation), self.children.get(&generation))
         {
+            tracing::debug!(CUP_WORKER = worker.slot, "worker {} is ready", worker.slot);
             let event =
                 Event::WorkerStarted { worker: worker.slot, pid: child.pid, adopted: false };
             self.hub.send(&event);
