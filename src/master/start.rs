@@ -179,10 +179,7 @@ fn build(
     let reason = judge_sockets(&listening, &unbound, notifier.has_store(), reason)?;
     let at_unix = Clock::wall().as_secs();
     if fresh {
-        let entry = Entry { serial, at_unix, source: source.clone(), hash: hash_of(&text) };
-        if let Err(error) = history.record(entry, &text) {
-            tracing::error!(%error, "cannot record the configuration in the state folder");
-        }
+        record(&mut history, serial, &source, &text);
     }
     let (board, board_fd) = open_board(board).map_err(fatal("cannot make the board"))?;
     let access = AccessSink::open(&plan.log.access).unwrap_or_else(|error| {
@@ -233,6 +230,15 @@ fn build(
     let count = master.worker_count(&master.running.plan);
     master.supervisor = Supervisor::new(count, DRAIN, now);
     Ok(master)
+}
+
+/// Puts a configuration that is about to run into the history.
+fn record(history: &mut History, serial: u64, source: &str, text: &str) {
+    let (at_unix, hash) = (Clock::wall().as_secs(), hash_of(text));
+    let entry = Entry { serial, at_unix, source: source.to_owned(), hash };
+    if let Err(error) = history.record(entry, text) {
+        tracing::error!("cannot record the configuration in the state folder: {error}");
+    }
 }
 
 /// Whether the sockets are enough to start with. A service that can serve some of its addresses does so,

@@ -85,7 +85,10 @@ fn a_worker_that_keeps_dying_is_started_ever_later_and_recorded() {
         assert_eq!(recorded, pauses.len() > 2);
         act(&mut supervisor, |s, a| s.on_ready(Generation(generation), at(now), a));
     }
-    assert_eq!(pauses, [0, 100, 200, 400, 800, 1600, 3200, 6400, 10_000, 10_000, 10_000, 10_000]);
+    assert_eq!(
+        pauses,
+        [0, 0, 100, 200, 400, 800, 1600, 3200, 6400, 10_000, 10_000, 10_000, 10_000]
+    );
     // One that lives for long enough wipes the slate clean.
     assert_eq!(run(&mut supervisor, now, now + 11_000, &[2, generation]), []);
     let actions =
