@@ -19,7 +19,7 @@ pub fn document(bytes: &[u8]) {
         assert!((1..=lines).contains(&line), "{problem}");
         let text = bytes.split(|byte| *byte == b'\n').nth(line - 1).unwrap_or_default();
         assert!((1..=text.len() + 1).contains(&(problem.column as usize)), "{problem}");
-        assert!(!problem.to_string().contains('\n'), "{problem}");
+        assert!(!problem.to_string().chars().any(cloudcup::route::unprintable), "{problem}");
     }
     let Some(plan) = checked.plan else { return };
     assert_eq!(config::diff(&plan, &plan), []);

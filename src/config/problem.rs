@@ -7,6 +7,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::route::unprintable;
+
 /// How bad a problem is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -34,7 +36,8 @@ pub struct Problem {
     pub severity: Severity,
     /// Stable name of its kind, for scripts. In a seed file, the seed's own identifiers.
     pub id: String,
-    /// JSON pointer (RFC 6901) of the value or key in question.
+    /// JSON pointer (RFC 6901) of the value or key in question. Invisible characters of a key stand
+    /// escaped in it, so that it can be shown and logged.
     pub pointer: String,
     /// Line, from 1.
     pub line: u32,
@@ -70,6 +73,27 @@ pub(super) struct Found {
     pub hint: Option<String>,
 }
 
+/// Characters of a message or hint; documents may hold texts of any length.
+const TEXT_MAX: usize = 400;
+
+/// Words of a document in a message must neither flood a log nor break its lines.
+fn fit_to_show(text: String) -> String {
+    if text.len() <= TEXT_MAX && !text.chars().any(unprintable) {
+        return text;
+    }
+    let mut shown = String::new();
+    for c in text.chars().take(TEXT_MAX) {
+        match unprintable(c) {
+            true => shown.extend(c.escape_debug()),
+            false => shown.push(c),
+        }
+    }
+    if text.chars().nth(TEXT_MAX).is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
 /// Problems of one document, of which only so many are kept.
 #[derive(Debug, Default)]
 pub(super) struct Collector {
@@ -82,10 +106,12 @@ pub(super) struct Collector {
 pub const SHOWN_MAX: usize = 100;
 
 impl Collector {
-    pub fn push(&mut self, found: Found) {
+    pub fn push(&mut self, mut found: Found) {
         if self.is_full() {
             return self.count(found.severity);
         }
+        found.message = fit_to_show(found.message);
+        found.hint = found.hint.map(fit_to_show);
         self.errors += usize::from(found.severity == Severity::Error);
         self.found.push(found);
     }

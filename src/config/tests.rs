@@ -393,3 +393,15 @@ fn reasons_are_told() {
     );
     assert_eq!(explained(&other, "/b", &[], "x"), ["- request x: no listener has this name"]);
 }
+
+#[test]
+fn no_problem_brings_a_line_or_an_escape_of_its_own() {
+    let text = r#"{"routes": {"/a\n\u001b[2J\u202e": {"x\ny": 1, "respond": {}, "name": "a\u202eb"}},
+        "a\nerror: b": 1, "listeners": {"h\u0007": {"address": "1\n2"}}, "pools": {"p\n": {"q\n": 1}}}"#;
+    let problems = checked(text).problems;
+    assert!(problems.len() >= 7, "{problems:#?}");
+    for problem in problems {
+        let shown = problem.to_string();
+        assert!(!shown.chars().any(crate::route::unprintable), "{shown:?}");
+    }
+}

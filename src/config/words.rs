@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use ipnet::IpNet;
 
-use crate::route::host;
+use crate::route::{host, unprintable};
 
 use super::plan::{Address, ListenAddress};
 
@@ -156,7 +156,7 @@ fn unix(path: &str) -> Result<String, Wrong> {
     if path.len() > UNIX_MAX {
         return wrong(format!("the path of a unix socket has at most {UNIX_MAX} bytes"), None);
     }
-    if path.contains('\0') || path.ends_with('/') {
+    if path.chars().any(unprintable) || path.ends_with('/') {
         return wrong("this is no path of a socket", None);
     }
     Ok(path.to_owned())
@@ -197,6 +197,7 @@ mod tests {
             "http://a/b",
             "unix:a",
             "unix:/",
+            "unix:/a\n",
             "unit:a.service",
             "0.0.0.0:1",
             "a:+1",

@@ -18,7 +18,7 @@ mod tests;
 
 pub use condition::{Condition, FieldTest, Mismatch, NamedTest};
 pub use explain::Step;
-pub use pattern::{HostPattern, PathPattern, Pattern, PatternError};
+pub use pattern::{HostPattern, PathPattern, Pattern, PatternError, unprintable};
 pub use table::{RouteTable, TableBuilder};
 
 use std::net::IpAddr;

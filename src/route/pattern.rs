@@ -112,7 +112,7 @@ fn parse_path(name: &str, path: &str) -> Result<PathPattern, PatternError> {
         let hint = format!("{name}{}", &plain[..at]);
         return error("a query string is no part of a route key; use \"match\"", Some(hint));
     }
-    if let Some(bad) = plain.chars().find(|c| c.is_control() || *c == ' ') {
+    if let Some(bad) = plain.chars().find(|c| unprintable(*c) || *c == ' ') {
         return error(format!("{bad:?} can't stand in a path"), None);
     }
     if let Err(fault) = path::check(plain.as_bytes()) {
@@ -128,6 +128,12 @@ fn parse_path(name: &str, path: &str) -> Result<PathPattern, PatternError> {
     };
     let compared = compared.to_owned();
     Ok(if prefix { PathPattern::Prefix(compared) } else { PathPattern::Exact(compared) })
+}
+
+/// Whether a character may change how a line is shown or where it ends: control, direction and
+/// other invisible characters. Names that reach logs and screens hold none.
+pub fn unprintable(c: char) -> bool {
+    !matches!(c, '\'' | '"' | '\\') && c.escape_debug().len() > 1
 }
 
 impl fmt::Display for Pattern {
@@ -182,6 +188,8 @@ mod tests {
             ("a*.example.com/", None),
             ("bücher.example/", None),
             ("/a b", None),
+            ("/a\u{202e}b", None),
+            ("/a\u{1b}[2Jb", None),
             ("/a/../b", None),
             ("/a%zz", None),
         ] {

@@ -19,7 +19,9 @@ fn check(text: &[u8]) -> Checked {
     assert_eq!(checked.plan.is_none(), errors);
     for problem in &checked.problems {
         assert!(!problem.message.is_empty() && problem.line >= 1 && problem.column >= 1);
-        assert!(problem.message.len() < 2_000, "{}", problem.message.len());
+        let hint = problem.hint.as_deref().unwrap_or_default();
+        assert!(problem.message.len() + hint.len() < 4_000, "{}", problem.message.len());
+        assert!(!problem.to_string().chars().any(cloudcup::route::unprintable), "{problem}");
         assert!(problem.pointer.len() < 40_000, "{}", problem.pointer.len());
     }
     checked
@@ -69,6 +71,27 @@ fn long_names_are_shown_in_part() {
     let route = format!(r#"{{"routes": {{"/{name}": {{"respond": {{}}}}}}}}"#);
     let ids: Vec<_> = check(route.as_bytes()).problems.into_iter().map(|p| p.id).collect();
     assert_eq!(ids, ["bad-route"]);
+}
+
+#[test]
+fn long_values_are_shown_in_part() {
+    let value = "a:".repeat(MIB);
+    for text in [
+        format!(r#"{{"listeners": {{"a": {{"address": "{value}"}}}}, "routes": {{}}}}"#),
+        format!(r#"{{"routes": {{"*": {{"backends": [{{"address": "{value}"}}]}}}}}}"#),
+        format!(r#"{{"routes": {{"*": {{"redirect": {{"to": "{value}"}}}}}}}}"#),
+        format!(
+            r#"{{"routes": {{"*": {{"respond": {{}}, "match": {{"clients": ["{value}"]}}}}}}}}"#
+        ),
+        format!(
+            r#"{{"routes": {{}}, "timeouts": {{"idle": "{value}"}}, "log": {{"access": "{value}"}}}}"#
+        ),
+        format!(
+            r#"{{"root": "{value}", "routes": {{"*": {{"backends": [{{"host": "{value}"}}]}}}}}}"#
+        ),
+    ] {
+        assert!(check(text.as_bytes()).plan.is_none());
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ use crate::config::plan::{Action, ListenerPlan, PoolIndex, PoolPlan, Rule, Strat
 use crate::config::problem::Severity;
 use crate::config::redirect::Template;
 use crate::config::terms::{Interner, TermsSet};
-use crate::route::{Condition, Pattern, RouteTable, RuleId, TableBuilder};
+use crate::route::{Condition, Pattern, RouteTable, RuleId, TableBuilder, unprintable};
 
 use super::build::Level;
 use super::conditions::{is_token, near_or_known};
@@ -195,10 +195,10 @@ impl Checker<'_> {
     ) -> String {
         let own = self.text(fields, "name");
         if let (Some(name), Some(value)) = (own, fields.get("name"))
-            && (name.is_empty() || name.len() > 128 || name.chars().any(char::is_control))
+            && (name.is_empty() || name.len() > 128 || name.chars().any(unprintable))
         {
             let message = format!("{:?} is no name for a rule", shown(name));
-            let hint = "1 to 128 bytes without control characters".to_owned();
+            let hint = "1 to 128 bytes without invisible characters".to_owned();
             self.error_hint("bad-value", value, message, hint);
         }
         let name = match (own, at) {

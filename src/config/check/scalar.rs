@@ -9,6 +9,7 @@ use crate::config::json::{Kind, Value};
 use crate::config::plan::AccessLog;
 use crate::config::shape::{Shape, Word};
 use crate::config::words;
+use crate::route::unprintable;
 
 use super::{Checker, Fields, called, nearest, shown};
 
@@ -208,7 +209,7 @@ impl Checker<'_> {
             ("off", _) => Some(AccessLog::Off),
             ("journal", _) => Some(AccessLog::Journal),
             ("stderr", _) => Some(AccessLog::Stderr),
-            (_, Some(path)) if path.starts_with('/') && !path.contains('\0') => {
+            (_, Some(path)) if path.starts_with('/') && !path.chars().any(unprintable) => {
                 Some(AccessLog::File(path.to_owned()))
             }
             (_, Some(_)) => {

@@ -14,6 +14,8 @@ use std::fmt::Write as _;
 pub(super) use read::read;
 pub(super) use write::Tree;
 
+use crate::route::unprintable;
+
 /// Bytes of a document.
 pub const SIZE_MAX: usize = 16 * 1024 * 1024;
 /// Nested arrays and objects.
@@ -135,7 +137,8 @@ impl<'d> Doc<'d> {
     }
 }
 
-/// Appends one reference token of a JSON pointer; a hostile key is shown in part.
+/// Appends one reference token of a JSON pointer. A hostile key is shown in part, and what no screen
+/// or log should be given (control and direction characters) as the escape of it.
 pub(super) fn push_token(out: &mut String, name: &str) {
     out.push('/');
     for (at, c) in name.chars().enumerate() {
@@ -143,6 +146,7 @@ pub(super) fn push_token(out: &mut String, name: &str) {
             _ if at == 200 => return out.push('…'),
             '~' => out.push_str("~0"),
             '/' => out.push_str("~1"),
+            c if unprintable(c) => out.extend(c.escape_debug()),
             c => out.push(c),
         }
     }
