@@ -39,6 +39,8 @@ pub struct Record {
     pub worker: u16,
     /// The word for what went wrong; empty when nothing did.
     pub fault: &'static str,
+    /// What a peer did against the protocol, when that was the fault; a word of `docs/http1.md`.
+    pub offence: &'static str,
     /// The client; `None` for a unix socket.
     pub client: Option<IpAddr>,
     /// The method.
@@ -69,6 +71,7 @@ impl Record {
         status: 0,
         worker: 0,
         fault: "",
+        offence: "",
         client: None,
         method: Short::EMPTY,
         host: Short::EMPTY,

@@ -49,6 +49,7 @@ pub fn journal(record: &Record, names: &Names, out: &mut Vec<u8>) {
     }
     field(out, b"CUP_REQUEST_ID", record.request_id.as_bytes(), record.request_id.is_cut());
     field(out, b"CUP_FAULT", record.fault.as_bytes(), false);
+    field(out, b"CUP_OFFENCE", record.offence.as_bytes(), false);
 }
 
 /// One field of the native protocol; none when it has no value. A value with a control character is
@@ -85,6 +86,7 @@ pub fn json(record: &Record, names: &Names, wall_us: u64, out: &mut Vec<u8>) {
         (b",\"path\":\"", record.path.as_bytes(), record.path.is_cut()),
         (b",\"request_id\":\"", record.request_id.as_bytes(), record.request_id.is_cut()),
         (b",\"fault\":\"", record.fault.as_bytes(), false),
+        (b",\"offence\":\"", record.offence.as_bytes(), false),
     ] {
         if value.is_empty() {
             continue;
@@ -126,6 +128,7 @@ pub fn line(record: &Record, names: &Names, wall_us: u64, out: &mut Vec<u8>) {
         (&b" route "[..], names.route(record)),
         (b" backend ", names.backend(record)),
         (b" fault ", record.fault),
+        (b" offence ", record.offence),
     ] {
         if !value.is_empty() {
             out.extend_from_slice(word);
@@ -368,8 +371,9 @@ mod tests {
         ] {
             assert_eq!(fields.get(name).map(Vec::as_slice), Some(value.as_bytes()), "{name}");
         }
-        assert!(!fields.contains_key("CUP_FAULT"));
-        let failed = Record { status: 502, fault: "connect-failed", ..record() };
+        assert!(!fields.contains_key("CUP_FAULT") && !fields.contains_key("CUP_OFFENCE"));
+        let failed =
+            Record { status: 502, fault: "connect-failed", offence: "bare_lf", ..record() };
         out.clear();
         journal(&failed, &names(), &mut out);
         let fields = parse_journal(&out);
@@ -377,6 +381,7 @@ mod tests {
             (&fields["PRIORITY"][..], &fields["CUP_FAULT"][..]),
             (&b"4"[..], &b"connect-failed"[..])
         );
+        assert_eq!(fields["CUP_OFFENCE"], b"bare_lf");
     }
 
     #[test]

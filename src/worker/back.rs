@@ -231,7 +231,10 @@ fn on_event(
             core.leave(Effect::Fail(x, Fault::BackendClosed));
             Moved::Stop
         }
-        Err(_) => {
+        Err(offence) => {
+            if let Some(work) = core.work.get_mut(x) {
+                work.offence = Some(offence);
+            }
             core.count(Counter::MalformedBack);
             core.leave(Effect::Fail(x, Fault::BadResponse));
             Moved::Stop

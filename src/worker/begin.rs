@@ -13,6 +13,7 @@ use crate::msg::{BodySize, Head};
 use crate::observe::{Counter, Gauge};
 use crate::policy::forward::{self, Facts};
 use crate::policy::{RequestId, Terms};
+use crate::proto::h1::Offence;
 use crate::route::{self, FieldSource, ListenerIndex, RuleId};
 use std::sync::Arc;
 
@@ -174,14 +175,22 @@ fn tell_backend(conn: &Conn, core: &mut Core, x: XKey, listener: Option<Listener
     }
 }
 
-/// Starts an exchange that can only be refused: its request was not understood or did not come.
-pub fn refuse(conn: &mut Conn, key: ConnKey, core: &mut Core, fault: Fault) {
+/// Starts an exchange that can only be refused: its request was not understood (then with what was
+/// wrong) or did not come.
+pub fn refuse(
+    conn: &mut Conn,
+    key: ConnKey,
+    core: &mut Core,
+    fault: Fault,
+    offence: Option<Offence>,
+) {
     let (live, listener) = (core.live.clone(), core.listener_index(conn));
     let terms = terms_of(&live, listener, None);
     let head = core.heads.take();
     let x = insert(conn, key, core, head, terms, live);
     if let Some(work) = core.work.get_mut(x) {
         work.closes = true;
+        work.offence = offence;
         work.client = conn.peer.ip;
     }
     core.leave(Effect::Fail(x, fault));

@@ -313,7 +313,7 @@ fn read_head(conn: &mut Conn, key: ConnKey, core: &mut Core) -> Moved {
             Ok(_) => return shut(conn, key, core),
             Err(offence) => {
                 count_offence(core, offence);
-                super::begin::refuse(conn, key, core, fault_of(offence));
+                super::begin::refuse(conn, key, core, fault_of(offence), Some(offence));
                 return Moved::Stop;
             }
         }
@@ -392,6 +392,7 @@ fn read_body(conn: &mut Conn, key: ConnKey, core: &mut Core) -> Moved {
         Err(offence) => {
             count_offence(core, offence);
             if let Some(work) = core.work.get_mut(x) {
+                work.offence = Some(offence);
                 work.closes = true;
             }
             core.leave(Effect::Fail(x, fault_of(offence)));

@@ -10,6 +10,7 @@ use crate::base::clock::Time;
 use crate::ipc::{Fds, LinkError, LogSink};
 use crate::observe::access::NOWHERE;
 use crate::observe::{Counter, Names, Record, Recorder, Sampling, Sink, Timing, writer};
+use crate::proto::h1::Offence;
 use crate::shared::{Board, Page, Row, Tag, Value};
 use std::sync::Arc;
 
@@ -148,6 +149,7 @@ fn record(work: &Work, core: &Core, duration_us: u64, fault: &'static str) -> Re
         status: x.status,
         worker: core.page.slot(),
         fault,
+        offence: work.offence.map_or("", Offence::label),
         client: work.client,
         ..Record::EMPTY
     };

@@ -57,7 +57,7 @@ fn fire(conn: &mut Conn, key: ConnKey, core: &mut Core) {
         return core.arm(conn, key, at);
     }
     match conn.state {
-        State::Head => super::begin::refuse(conn, key, core, Fault::HeaderTimeout),
+        State::Head => super::begin::refuse(conn, key, core, Fault::HeaderTimeout, None),
         State::Idle if conn.is_front() => {
             core.count(Counter::TimeoutIdle);
             core.leave(Effect::Close(key));

@@ -8,6 +8,7 @@ use crate::config::plan::PoolIndex;
 use crate::exchange::fault::Fault;
 use crate::exchange::{Exchange, Leg};
 use crate::io::splice::{KernelPipe, PipePool};
+use crate::proto::h1::Offence;
 use crate::route::RuleId;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -78,6 +79,8 @@ pub struct Work {
     pub client: Option<IpAddr>,
     /// What went wrong last, made good or not.
     pub last_fault: Option<Fault>,
+    /// What a peer did against its protocol.
+    pub offence: Option<Offence>,
     /// The rest of the request is thrown away.
     pub discard: bool,
     /// Only a connection of its own will do: a kept-alive one has just died.
@@ -114,6 +117,7 @@ impl Work {
             sent: 0,
             client: None,
             last_fault: None,
+            offence: None,
             discard: false,
             fresh: false,
             closes: false,

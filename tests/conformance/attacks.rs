@@ -210,3 +210,36 @@ fn a_request_that_was_cut_off_stays_cut_off() {
         assert!(body.len() < 100, "{bytes}");
     }
 }
+
+/// Whoever is refused can be told why: the access record names the offence.
+#[test]
+fn the_record_of_a_refusal_names_the_offence() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let log = folder.path().join("access");
+    let origin = Origin::start(|mut guest| {
+        while guest.request().is_some() {
+            guest.send("HTTP/1.1 200 OK\r\nContent-Length: 5, 5\r\n\r\nhello");
+        }
+    });
+    let setup = Setup::new(&format!(
+        r#"{{"version": 1, "listeners": {{"http": {{"address": "127.0.0.1:0"}}}},
+            "workers": {{"count": 1}}, "log": {{"access": "file:{}"}}, "routes": {{"*":
+            {{"backends": [{{"address": "{}"}}]}}}}}}"#,
+        log.display(),
+        origin.address
+    ));
+    let proxy = setup.start();
+    let mut client = Client::connect(proxy.address());
+    client.send("GET /front HTTP/1.1\r\nHost: a.test\r\nX: a\nY: b\r\n\r\n");
+    assert_eq!(client.response("GET").status(), 400);
+    assert_eq!(Client::connect(proxy.address()).get("/back").status(), 502);
+    for (status, word) in [(400, "bare_lf"), (502, "length_duplicate")] {
+        until("a record of the refusal", || {
+            let text = std::fs::read_to_string(&log).unwrap_or_default();
+            let record =
+                text.lines().find(|line| line.contains(&format!("\"status\":{status}")))?;
+            assert!(record.contains(&format!("\"offence\":\"{word}\"")), "{record}");
+            Some(())
+        });
+    }
+}

@@ -1,7 +1,7 @@
 //! Everything a peer can do against HTTP/1.1, one name each.
 //!
 //! An offence ends the connection: it is never repaired and nothing of the message goes further.
-//! The name is the word in the log, the label of the metric and the reason of the status.
+//! The name is the word in the access record and the reason of the status.
 
 use crate::proto::Role;
 
@@ -18,9 +18,14 @@ macro_rules! offences {
             /// Every offence.
             pub const ALL: &'static [Offence] = &[$(Offence::$variant),*];
 
-            /// The offence's name in logs and metrics: lower case and `_`.
+            /// The offence's name in records and documents: lower case and `_`.
             pub const fn label(self) -> &'static str {
                 match self { $(Offence::$variant => $label,)* }
+            }
+
+            /// What was done and which section forbids it, as a line of text for people.
+            pub const fn meaning(self) -> &'static str {
+                match self { $(Offence::$variant => concat!($($doc),*),)* }
             }
 
             /// The status to answer with: the offence's own to a client, `502` when a backend
