@@ -299,8 +299,8 @@ impl Master {
         // Stored under its name once: an earlier one is replaced.
         self.notifier.unstore(&StoredName::Board.text());
         self.notifier.store(&StoredName::Board.text(), self.board_fd.as_fd());
-        let listening = self.running.sockets.clone();
-        self.commit_sockets(&listening);
+        // Not kept beyond this call: a socket must close when a later configuration drops it.
+        self.commit_sockets(&self.running.sockets.clone());
         if let Some(showcase) = &mut self.showcase {
             showcase
                 .start(&self.program, &mut self.watch)
@@ -312,8 +312,7 @@ impl Master {
         self.adopt(stored, &mut actions);
         self.supervisor.fill(Clock::now(), &mut actions);
         self.carry_out(actions);
-        let plan = self.running.plan.clone();
-        self.errands.prepare(&plan);
+        self.errands.prepare(&self.running.plan);
         self.start_clerk();
         self.follow_plan();
         self.level_workers();

@@ -7,6 +7,7 @@ mod support;
 mod adoption;
 mod backends;
 mod bodies;
+mod control_plane;
 mod failover;
 mod forwarding;
 mod http;
