@@ -15,7 +15,7 @@ use crate::exchange::stage::{Stage, Turn};
 use crate::io::ready::Ready;
 use crate::io::transport::{Filled, fill};
 use crate::observe::Counter;
-use crate::proto::h1::{Limits, Offence};
+use crate::proto::h1::{self, Limits, Offence};
 use crate::proto::{Event, raw};
 
 /// Rounds of one step: what is left after them waits for its turn behind the others.
@@ -166,6 +166,9 @@ fn send_heads(
         done.interim = true;
     }
     let Some(head) = work.x.response.take() else { return Ok(done) };
+    // An answer of our own, and a rest of the request that is too long to be read: then the client is
+    // told with it that the connection ends.
+    work.closes |= work.back().is_none() && !work.x.up.has_ended() && !is_discardable(codec, work);
     // At rest means that no request was understood: such an answer ends the connection anyway.
     if work.closes && !codec.is_reusable(&conn.input) {
         codec.close_after();
@@ -213,18 +216,22 @@ fn complete(conn: &mut Conn, key: ConnKey, core: &mut Core) -> Moved {
     work.discard = true;
     work.x.turn(Turn::Excess);
     let keeps = match &conn.codec {
-        Codec::H1(codec) => {
-            !work.closes && codec.body_remaining().is_some_and(|left| left <= DISCARD_MAX)
-        }
+        Codec::H1(codec) => !work.closes && is_discardable(codec, work),
         Codec::Raw(_) => false,
     };
-    if keeps && !work.x.expects {
+    if keeps {
         return Moved::No;
     }
     conn.x = None;
     work.x.front = Leg::None;
     core.leave(Effect::Finish(x));
     linger(conn, key, core)
+}
+
+/// Whether what is left of the request is short enough to be read and thrown away, so that the
+/// connection serves on.
+fn is_discardable(codec: &h1::Conn, work: &super::work::Work) -> bool {
+    !work.x.expects && codec.body_remaining().is_some_and(|left| left <= DISCARD_MAX)
 }
 
 /// The exchange is over: the next one, or the end.

@@ -1,7 +1,8 @@
 //! The simulator: the real worker on a simulated kernel, in simulated time, between models of
 //! clients and origins that check every byte. One seed is one run; it replays.
 //!
-//! `SIM_SEED=n` replays one seed with its story; `SIM_SEEDS=n` runs so many (256 by default).
+//! `SIM_SEED=n` replays one seed with its story; `SIM_SEEDS=n` runs so many (256 by default), and
+//! `SIM_CALLS=n` lets so many more calls fail.
 
 mod case;
 mod client;
@@ -14,6 +15,7 @@ use cloudcup::base::planted::{Bug, plant};
 use std::collections::BTreeMap;
 use std::env;
 use std::thread;
+use world::Options;
 
 /// Seeds of an ordinary run.
 const SEEDS: u64 = 256;
@@ -24,7 +26,8 @@ fn number(name: &str) -> Option<u64> {
 
 /// Runs a seed; on failure tells what happened and how to see it again.
 fn must_pass(seed: u64) -> world::Outcome {
-    match world::run(seed, number("SIM_SEED").is_some()) {
+    let verbose = number("SIM_SEED").is_some();
+    match world::run(seed, Options { verbose, ..Options::default() }) {
         Ok(outcome) => outcome,
         Err(failure) => {
             for line in &failure.story {
@@ -78,6 +81,48 @@ fn a_seed_replays() {
     }
 }
 
+/// In a run in which nothing else goes wrong, each call of the worker in turn fails. It costs the one
+/// request on whose connection it was, and nothing is left over.
+#[test]
+fn any_one_call_may_fail() {
+    let replayed = number("SIM_SEED").zip(number("SIM_CALL"));
+    let mut harmed = 0;
+    for seed in [3, 6, 12] {
+        let calls = world::run(seed, Options { fail_at: Some(0), ..Options::default() });
+        let calls = calls.map_or(0, |outcome| outcome.calls);
+        assert!(calls > 100, "seed {seed} makes {calls} calls");
+        // Each of the first ones, then samples.
+        let samples = number("SIM_CALLS").unwrap_or(24);
+        let rest = (samples + 1..=calls).step_by(1 + (calls / samples) as usize);
+        for call in (1..=samples).chain(rest) {
+            if replayed.is_some_and(|wanted| wanted != (seed, call)) {
+                continue;
+            }
+            let options = Options { fail_at: Some(call), verbose: replayed.is_some() };
+            let story = match world::run(seed, options) {
+                Ok(outcome) => {
+                    let all: usize = outcome.endings.values().sum();
+                    let bad = all - outcome.endings.get("answered").copied().unwrap_or(0);
+                    harmed += bad;
+                    if bad <= 1 {
+                        continue;
+                    }
+                    let message = format!("more than one is harmed: {:?}", outcome.endings);
+                    world::Failure { message, story: outcome.story }
+                }
+                Err(failure) => failure,
+            };
+            story.story.iter().for_each(|line| println!("{line}"));
+            panic!(
+                "seed {seed}, call {call}: {}\nreplay: SIM_SEED={seed} SIM_CALL={call} cargo test \
+                 --features sim --test sim any_one",
+                story.message
+            );
+        }
+    }
+    assert!(harmed > 10 || replayed.is_some(), "only {harmed} requests were harmed");
+}
+
 /// Each planted bug is found, by a seed that finds it again.
 #[test]
 fn planted_bugs_are_found() {
@@ -85,14 +130,18 @@ fn planted_bugs_are_found() {
     let mut missed = Vec::new();
     for bug in bugs {
         plant(Some(bug));
-        let found = (0..SEEDS).find_map(|seed| Some((seed, world::run(seed, false).err()?)));
+        let found =
+            (0..SEEDS).find_map(|seed| Some((seed, world::run(seed, Options::default()).err()?)));
         match found {
             Some((seed, failure)) => {
                 println!("{bug:?} is found by seed {seed}: {}", failure.message);
-                let again = world::run(seed, false).err().map(|again| again.message);
+                let again = world::run(seed, Options::default()).err().map(|again| again.message);
                 assert_eq!(again.as_ref(), Some(&failure.message), "{bug:?} replays");
                 plant(None);
-                assert!(world::run(seed, false).is_ok(), "seed {seed} fails without {bug:?}");
+                assert!(
+                    world::run(seed, Options::default()).is_ok(),
+                    "seed {seed} fails without {bug:?}"
+                );
             }
             None => missed.push(bug),
         }

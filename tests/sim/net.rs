@@ -135,6 +135,10 @@ pub struct Model {
     pub spurious: u64,
     /// Cases whose content ended with a reset: a cut that shows.
     pub reset_cases: HashSet<u32>,
+    /// Calls of the worker so far that could fail.
+    pub calls: u64,
+    /// The call that fails, counted from 1.
+    pub fail_at: Option<u64>,
     /// Details go into the story, too.
     pub verbose: bool,
     /// The trace, hashed; two runs of a seed must agree.
@@ -159,6 +163,8 @@ impl Model {
             exhausted: 0,
             spurious: 0,
             reset_cases: HashSet::new(),
+            calls: 0,
+            fail_at: None,
             verbose: false,
             trace: 0,
             story: VecDeque::new(),
@@ -277,6 +283,31 @@ impl Model {
                 self.arrive(id, writer);
             }
         }
+    }
+
+    /// Counts a call; whether it is the one that fails.
+    fn fails(&mut self, what: &str) -> bool {
+        self.calls += 1;
+        let fails = self.fail_at == Some(self.calls);
+        if fails {
+            let call = self.calls;
+            self.note(format_args!("call {call} fails: {what}"));
+        }
+        fails
+    }
+
+    /// Both ends of a connection are told that it is broken.
+    fn break_link(&mut self, id: u32) {
+        let link = &mut self.links[id as usize];
+        for half in &mut link.halves {
+            half.flight.clear();
+            half.flying = 0;
+            half.unread.clear();
+            half.ended = true;
+            half.reset = true;
+        }
+        link.dirty = true;
+        link.edges.set(Ready::READ.and(Ready::WRITE).and(Ready::READ_CLOSED).and(Ready::GONE));
     }
 
     fn rise(&mut self, id: u32) {
@@ -464,8 +495,12 @@ impl Model {
 
 impl Net for Model {
     fn read(&mut self, fd: u32, into: &mut [u8]) -> io::Result<usize> {
+        assert!(self.links[fd as usize].open[0], "read of closed {fd}");
+        if self.fails("read") {
+            self.break_link(fd);
+            return Err(ErrorKind::ConnectionReset.into());
+        }
         let link = &mut self.links[fd as usize];
-        assert!(link.open[0], "read of closed {fd}");
         match link.phase {
             Phase::Failed => return Err(ErrorKind::ConnectionRefused.into()),
             Phase::Up => {}
@@ -492,6 +527,10 @@ impl Net for Model {
 
     fn write(&mut self, fd: u32, bytes: &[u8]) -> io::Result<usize> {
         assert!(self.links[fd as usize].open[0], "write to closed {fd}");
+        if self.fails("write") {
+            self.break_link(fd);
+            return Err(ErrorKind::BrokenPipe.into());
+        }
         let sent = self.send(fd, End::Worker, bytes);
         self.note(format_args!(
             "  worker writes {:?} of {} to {fd}",
@@ -519,7 +558,7 @@ impl Net for Model {
         if self.doors[listener as usize].queue.is_empty() {
             return Err(ErrorKind::WouldBlock.into());
         }
-        if self.fds >= self.fds_max {
+        if self.fds >= self.fds_max || self.fails("accept") {
             self.exhausted += 1;
             return Err(io::Error::from_raw_os_error(libc::EMFILE));
         }
@@ -532,7 +571,7 @@ impl Net for Model {
     }
 
     fn connect(&mut self, to: SocketAddr) -> io::Result<u32> {
-        if self.fds >= self.fds_max {
+        if self.fds >= self.fds_max || self.fails("connect") {
             self.exhausted += 1;
             return Err(io::Error::from_raw_os_error(libc::EMFILE));
         }
@@ -553,6 +592,9 @@ impl Net for Model {
     }
 
     fn register(&mut self, fd: u32, token: u64) -> io::Result<()> {
+        if self.fails("register") {
+            return Err(io::Error::from_raw_os_error(libc::ENOMEM));
+        }
         let link = &mut self.links[fd as usize];
         link.token = Some(token);
         if link.phase == Phase::Up {

@@ -43,6 +43,15 @@ const RUN_MAX: Duration = Duration::from_secs(3_600);
 /// Turns in one moment before the worker is said to spin.
 const SPIN_MAX: u32 = 20_000;
 
+/// What is special about a run.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// Its story is longer.
+    pub verbose: bool,
+    /// Nothing goes wrong but this call of the worker's, counted from 1.
+    pub fail_at: Option<u64>,
+}
+
 /// How a run went wrong.
 pub struct Failure {
     /// What is wrong.
@@ -60,6 +69,10 @@ pub struct Outcome {
     pub endings: BTreeMap<&'static str, usize>,
     /// Times that descriptors ran out.
     pub exhausted: u64,
+    /// Calls of the worker that could fail.
+    pub calls: u64,
+    /// What happened at last.
+    pub story: VecDeque<String>,
 }
 
 struct World {
@@ -119,13 +132,13 @@ fn octets(address: SocketAddr) -> IpAddrOctets {
 }
 
 impl World {
-    fn new(seed: u64, verbose: bool) -> World {
+    fn new(seed: u64, options: Options) -> World {
         let mut dice = Seed::new(seed ^ 0x5eed);
-        let calm = seed.is_multiple_of(3);
+        let calm = seed.is_multiple_of(3) || options.fail_at.is_some();
         let now = Time::from_millis(1_000);
         let mut model = Model::new(Seed::new(seed), dial_rule(calm));
         model.now = now;
-        model.verbose = verbose;
+        (model.verbose, model.fail_at) = (options.verbose, options.fail_at);
         model.spurious = if dice.one_in(2) { 40 } else { 0 };
         if !calm && dice.one_in(3) {
             model.fds_max = 4 + dice.below(12) as usize;
@@ -161,7 +174,7 @@ impl World {
             clients,
             sessions: Vec::new(),
             book,
-            calm,
+            calm: calm && options.fail_at.is_none(),
             now,
             applies,
             serial: 1,
@@ -362,7 +375,8 @@ impl World {
         if net.fds() != 0 {
             return Err(format!("{} descriptors are left over", net.fds()));
         }
-        Ok(Outcome { trace: net.trace, endings, exhausted: net.exhausted })
+        let (trace, exhausted, calls) = (net.trace, net.exhausted, net.calls);
+        Ok(Outcome { trace, endings, exhausted, calls, story: net.story.clone() })
     }
 }
 
@@ -397,9 +411,9 @@ fn draw_clients(
     clients
 }
 
-/// One run. The same seed gives the same run; `verbose` makes its story longer.
-pub fn run(seed: u64, verbose: bool) -> Result<Outcome, Failure> {
-    let world = World::new(seed, verbose);
+/// One run. The same seed gives the same run.
+pub fn run(seed: u64, options: Options) -> Result<Outcome, Failure> {
+    let world = World::new(seed, options);
     let net = world.net.clone();
     // A broken invariant panics in the worker; it is a failure like any other.
     let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || world.run()));
