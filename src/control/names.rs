@@ -75,4 +75,4 @@ pub const MESSAGE_FDS_MAX: usize = 4;
 /// Largest message on the control socket, in bytes: a document and room for its envelope.
 pub const MESSAGE_BYTES_MAX: usize = DOCUMENT_BYTES_MAX + 64 * 1024;
 /// Most objects published below [`ROOT_PATH`]; pools and backends beyond it are only in `Show`.
-pub const OBJECTS_MAX: usize = 8192;
+pub const OBJECTS_MAX: usize = 4096;

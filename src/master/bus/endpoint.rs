@@ -4,38 +4,19 @@
 use super::access::Way;
 use super::manager::Manager;
 use super::objects::{Backend, Pool, Worker};
-use super::shared::Shared;
-use super::tree::{Node, Objects, nodes};
+use super::pump::Roster;
+use super::shared::{Shared, View};
+use super::tree::{Node, Nodes, Objects};
 use crate::control::{names, path};
 use crate::master::events::Event;
-use crate::master::snapshot::Snapshot;
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 use zbus::connection::Builder;
 use zbus::fdo::Properties;
 use zbus::names::InterfaceName;
 use zbus::object_server::SignalEmitter;
 use zbus::{Connection, ObjectPath, Variant};
-
-/// The objects of a snapshot by path.
-pub type Nodes = BTreeMap<String, Node>;
-
-/// What is published at a moment; shared by all connections that stand at it.
-#[derive(Clone, Debug)]
-pub struct Published {
-    /// The rows behind the objects.
-    pub nodes: Arc<Nodes>,
-    /// The whole.
-    pub snapshot: Arc<Snapshot>,
-}
-
-impl Published {
-    /// What `snapshot` publishes.
-    pub fn new(shared: &Shared, snapshot: Arc<Snapshot>) -> Published {
-        Published { nodes: Arc::new(nodes(shared, &snapshot)), snapshot }
-    }
-}
 
 /// A serving connection.
 #[derive(Debug)]
@@ -44,44 +25,58 @@ pub struct Endpoint {
     pub id: u64,
     connection: Connection,
     manager: Manager,
-    published: Published,
+    /// What is announced.
+    shown: Arc<View>,
+    /// Whether the objects are published, and not the manager alone.
+    objects: bool,
 }
 
-/// Adds the manager, the ObjectManager and the objects of `published` to a connection to be.
+/// Adds the manager, the ObjectManager and the objects `nodes` to a connection to be.
 pub fn serve<'a>(
     mut builder: Builder<'a>,
     shared: &Arc<Shared>,
     way: &Way,
-    published: &Published,
+    roster: &Roster,
+    nodes: &Nodes,
 ) -> Builder<'a> {
-    let manager = Manager { shared: Arc::clone(shared), way: way.clone() };
-    let objects = Objects { shared: Arc::clone(shared), way: way.clone() };
-    for (path, node) in published.nodes.iter() {
-        let (shared, way) = (Arc::clone(shared), way.clone());
+    for (path, node) in nodes {
+        let (shared, way, own) = (Arc::clone(shared), way.clone(), path.clone());
         let path = path.clone();
         builder = match node {
-            Node::Worker(row) => builder.serve_at(path, Worker { shared, way, key: row.pid }),
-            Node::Pool(row) => builder.serve_at(path, Pool { shared, way, key: row.name.clone() }),
-            Node::Backend(row) => {
-                let key = (row.pool.clone(), row.address.clone());
-                builder.serve_at(path, Backend { shared, way, key })
-            }
+            Node::Worker(_) => builder.serve_at(path, Worker { shared, way, path: own }),
+            Node::Pool(_) => builder.serve_at(path, Pool { shared, way, path: own }),
+            Node::Backend(_) => builder.serve_at(path, Backend { shared, way, path: own }),
         };
     }
+    let manager = Manager { shared: Arc::clone(shared), way: way.clone() };
+    let (shared, way, roster) = (Arc::clone(shared), way.clone(), roster.clone());
+    let objects = Objects { shared, way, roster };
     builder.serve_at(names::ROOT_PATH, manager).serve_at(names::ROOT_PATH, objects)
 }
 
 impl Endpoint {
-    /// Takes over `connection`, which serves `published` already.
+    /// Takes over `connection`, which serves the manager and, if so said, the `objects` of `shown`.
     pub fn new(
         id: u64,
         connection: Connection,
         shared: &Arc<Shared>,
         way: &Way,
-        published: Published,
+        shown: Arc<View>,
+        objects: bool,
     ) -> Endpoint {
         let manager = Manager { shared: Arc::clone(shared), way: way.clone() };
-        Endpoint { id, connection, manager, published }
+        Endpoint { id, connection, manager, shown, objects }
+    }
+
+    /// Publishes the objects, now and from now on.
+    pub async fn publish(&mut self) -> zbus::Result<()> {
+        if !self.objects {
+            self.objects = true;
+            let view = Arc::clone(&self.shown);
+            let nodes = view.nodes(&self.manager.shared);
+            self.update_objects(&Nodes::new(), nodes).await?;
+        }
+        Ok(())
     }
 
     /// Ends the connection.
@@ -91,10 +86,11 @@ impl Endpoint {
     }
 
     /// Brings the objects in step with `next` and announces what changed.
-    pub async fn update(&mut self, next: &Published) -> zbus::Result<()> {
-        let old = std::mem::replace(&mut self.published, next.clone());
-        if !Arc::ptr_eq(&old.nodes, &next.nodes) {
-            self.update_objects(&old.nodes, &next.nodes).await?;
+    pub async fn update(&mut self, next: &Arc<View>) -> zbus::Result<()> {
+        let old = std::mem::replace(&mut self.shown, Arc::clone(next));
+        if self.objects {
+            let shared = Arc::clone(&self.manager.shared);
+            self.update_objects(old.nodes(&shared), next.nodes(&shared)).await?;
         }
         let emitter = SignalEmitter::new(&self.connection, names::ROOT_PATH)?;
         self.manager.announce(&emitter, &old.snapshot, &next.snapshot).await
@@ -119,17 +115,12 @@ impl Endpoint {
     async fn add(&self, path: &str, node: &Node) -> zbus::Result<()> {
         let server = self.connection.object_server();
         let (shared, way) = (Arc::clone(&self.manager.shared), self.manager.way.clone());
+        let own = path.to_owned();
+        // An object that is there already stays.
         match node {
-            Node::Worker(row) => {
-                server.at(path, Worker { shared, way, key: row.pid }).await?;
-            }
-            Node::Pool(row) => {
-                server.at(path, Pool { shared, way, key: row.name.clone() }).await?;
-            }
-            Node::Backend(row) => {
-                let key = (row.pool.clone(), row.address.clone());
-                server.at(path, Backend { shared, way, key }).await?;
-            }
+            Node::Worker(_) => drop(server.at(path, Worker { shared, way, path: own }).await?),
+            Node::Pool(_) => drop(server.at(path, Pool { shared, way, path: own }).await?),
+            Node::Backend(_) => drop(server.at(path, Backend { shared, way, path: own }).await?),
         }
         Ok(())
     }

@@ -6,7 +6,7 @@
 use super::access::{Permit, Sight, Way};
 use super::document;
 use super::failure::{Failure, rows};
-use super::shared::{Shared, unexpected};
+use super::shared::{Shared, View, unexpected};
 use super::show;
 use crate::control::names;
 use crate::control::rights::Right;
@@ -49,12 +49,12 @@ impl Manager {
         &self,
         connection: &Connection,
         header: Option<Header<'_>>,
-    ) -> Result<(Arc<Snapshot>, Sight), Failure> {
+    ) -> Result<(Arc<View>, Sight), Failure> {
         let sight = match &header {
             Some(header) => self.shared.access.look(&self.way, connection, header).await?,
             None => Sight::Plain,
         };
-        Ok((self.shared.snapshot().await?, sight))
+        Ok((self.shared.view().await?, sight))
     }
 
     async fn validated(&self, text: String) -> Result<Vec<ProblemRow>, Failure> {
@@ -291,8 +291,8 @@ impl Manager {
         let Answer::Probes(probes) = self.shared.ask(command).await? else {
             return Err(Failure::new(names::ERROR_FAILED, "the master gave no probes"));
         };
-        let snapshot = self.shared.snapshot().await?;
-        Ok(probes.into_iter().map(|probe| check_row(probe, &snapshot)).collect())
+        let view = self.shared.view().await?;
+        Ok(probes.into_iter().map(|probe| check_row(probe, &view.snapshot)).collect())
     }
 
     #[zbus(out_args("json"))]
@@ -389,7 +389,7 @@ impl Manager {
         #[zbus(connection)] connection: &Connection,
         #[zbus(header)] header: Option<Header<'_>>,
     ) -> Result<String, Failure> {
-        Ok(self.facts(connection, header).await?.0.version.clone())
+        Ok(self.facts(connection, header).await?.0.snapshot.version.clone())
     }
 
     #[zbus(property)]
@@ -398,7 +398,7 @@ impl Manager {
         #[zbus(connection)] connection: &Connection,
         #[zbus(header)] header: Option<Header<'_>>,
     ) -> Result<u64, Failure> {
-        Ok(self.facts(connection, header).await?.0.serial)
+        Ok(self.facts(connection, header).await?.0.snapshot.serial)
     }
 
     #[zbus(property(emits_changed_signal = "false"))]
@@ -407,8 +407,8 @@ impl Manager {
         #[zbus(connection)] connection: &Connection,
         #[zbus(header)] header: Option<Header<'_>>,
     ) -> Result<String, Failure> {
-        let (snapshot, sight) = self.facts(connection, header).await?;
-        Ok(if sight == Sight::Full { snapshot.config_file.clone() } else { String::new() })
+        let (view, sight) = self.facts(connection, header).await?;
+        Ok(if sight == Sight::Full { view.snapshot.config_file.clone() } else { String::new() })
     }
 
     #[zbus(property)]
@@ -417,7 +417,7 @@ impl Manager {
         #[zbus(connection)] connection: &Connection,
         #[zbus(header)] header: Option<Header<'_>>,
     ) -> Result<String, Failure> {
-        Ok(self.facts(connection, header).await?.0.state.name().to_owned())
+        Ok(self.facts(connection, header).await?.0.snapshot.state.name().to_owned())
     }
 
     #[zbus(property)]
@@ -426,8 +426,8 @@ impl Manager {
         #[zbus(connection)] connection: &Connection,
         #[zbus(header)] header: Option<Header<'_>>,
     ) -> Result<u32, Failure> {
-        let (snapshot, _) = self.facts(connection, header).await?;
-        Ok(u32::try_from(snapshot.workers.len()).unwrap_or(u32::MAX))
+        let (view, _) = self.facts(connection, header).await?;
+        Ok(u32::try_from(view.snapshot.workers.len()).unwrap_or(u32::MAX))
     }
 
     #[zbus(property(emits_changed_signal = "false"))]
@@ -436,7 +436,7 @@ impl Manager {
         #[zbus(connection)] connection: &Connection,
         #[zbus(header)] header: Option<Header<'_>>,
     ) -> Result<u64, Failure> {
-        Ok(self.facts(connection, header).await?.0.totals.connections)
+        Ok(self.facts(connection, header).await?.0.snapshot.totals.connections)
     }
 
     #[zbus(property(emits_changed_signal = "false"))]
@@ -445,7 +445,7 @@ impl Manager {
         #[zbus(connection)] connection: &Connection,
         #[zbus(header)] header: Option<Header<'_>>,
     ) -> Result<u64, Failure> {
-        Ok(self.facts(connection, header).await?.0.totals.requests_total)
+        Ok(self.facts(connection, header).await?.0.snapshot.totals.requests_total)
     }
 
     #[zbus(property)]
@@ -454,7 +454,7 @@ impl Manager {
         #[zbus(connection)] connection: &Connection,
         #[zbus(header)] header: Option<Header<'_>>,
     ) -> Result<String, Failure> {
-        Ok(apply_word(&self.facts(connection, header).await?.0.last_apply).to_owned())
+        Ok(apply_word(&self.facts(connection, header).await?.0.snapshot.last_apply).to_owned())
     }
 
     #[zbus(signal)]

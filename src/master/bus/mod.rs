@@ -29,16 +29,17 @@ use crate::master::command::CommandSender;
 use crate::master::events::Event;
 use crate::observe::ids;
 use access::Access;
-use endpoint::{Endpoint, Published, serve};
+use endpoint::{Endpoint, serve};
 use futures_channel::{mpsc, oneshot};
 use pump::Roster;
-use shared::Shared;
+use shared::{Shared, View};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
+use tree::Nodes;
 use zbus::connection::Builder;
 use zbus::fdo::{RequestNameFlags, RequestNameReply};
 use zruntime::SharedRuntime;
@@ -223,10 +224,9 @@ impl Service {
         self.next_id.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// What is published now; an empty tree while the master can't be asked.
-    async fn published(&self) -> Published {
-        let snapshot = self.shared.snapshot().await.unwrap_or_default();
-        Published::new(&self.shared, snapshot)
+    /// What is announced on a new connection; nothing while the master can't be asked.
+    async fn view(&self) -> Arc<View> {
+        self.shared.view().await.unwrap_or_default()
     }
 
     /// Stays on the bus: connects, serves, and connects again when it is lost.
@@ -273,9 +273,13 @@ impl Service {
             BusKind::System => Builder::system(),
             BusKind::User => Builder::session(),
         };
-        let published = self.published().await;
         let way = access::Way::Bus;
-        let connection = serve(builder, &self.shared, &way, &published).build().await?;
+        let connection = serve(builder, &self.shared, &way, roster, &Nodes::new()).build().await?;
+        let id = self.number();
+        let view = self.view().await;
+        let mut endpoint = Endpoint::new(id, connection.clone(), &self.shared, &way, view, false);
+        // Before the name is ours, so that whoever sees the name sees the objects.
+        endpoint.publish().await?;
         let flags = RequestNameFlags::DO_NOT_QUEUE;
         match connection.request_name_with_flags(names::BUS_NAME, flags.into()).await? {
             RequestNameReply::PrimaryOwner | RequestNameReply::AlreadyOwner => {}
@@ -283,8 +287,6 @@ impl Service {
                 return Err(zbus::Error::NameTaken);
             }
         }
-        let id = self.number();
-        let endpoint = Endpoint::new(id, connection.clone(), &self.shared, &way, published);
         roster.joined(endpoint);
         Ok((id, connection))
     }

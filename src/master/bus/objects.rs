@@ -1,13 +1,13 @@
 //! `org.cloudcup1.Worker`, `.Pool` and `.Backend`: read-only properties of the snapshot's rows.
 //!
 //! Each interface is one table below. The table gives the getters, the values for the
-//! ObjectManager, and the changes to announce, so the three can't disagree. Objects hold a key, not
-//! a row: a reader always gets the latest snapshot.
+//! ObjectManager, and the changes to announce, so the three can't disagree. Objects hold their path,
+//! not a row: a reader always gets the latest snapshot.
 
 use super::access::{Sight, Way};
 use super::failure::Failure;
 use super::shared::Shared;
-use super::tree::{PoolRow, backend_of, pool_of, worker_of};
+use super::tree::{Node, PoolRow};
 use crate::control::names;
 use crate::master::snapshot::{BackendView, WorkerView};
 use std::collections::HashMap;
@@ -38,7 +38,7 @@ async fn sight(
 
 macro_rules! object {
     (
-        $(#[$doc:meta])* $type:ident { key: $key:ty, row: $row:ty, interface: $interface:tt, find: $find:expr }
+        $(#[$doc:meta])* $type:ident { row: $row:ty, interface: $interface:tt }
         $( $emits:tt $name:tt $getter:ident: $value:ty = $read:expr; )*
     ) => {
         $(#[$doc])*
@@ -46,7 +46,7 @@ macro_rules! object {
         pub struct $type {
             pub(super) shared: Arc<Shared>,
             pub(super) way: Way,
-            pub(super) key: $key,
+            pub(super) path: String,
         }
 
         #[interface(name = $interface, introspection_docs = false)]
@@ -59,10 +59,12 @@ macro_rules! object {
                     #[zbus(header)] header: Option<Header<'_>>,
                 ) -> Result<$value, Failure> {
                     let sight = sight(&self.shared, &self.way, connection, header).await?;
-                    let snapshot = self.shared.snapshot().await?;
-                    let row = $find(&self.shared, &snapshot, &self.key).ok_or_else(gone)?;
+                    let view = self.shared.view().await?;
+                    let Some(Node::$type(row)) = view.nodes(&self.shared).get(&self.path) else {
+                        return Err(gone());
+                    };
                     let read: fn(&$row, Sight) -> $value = $read;
-                    Ok(read(&row, sight))
+                    Ok(read(row, sight))
                 }
             )*
         }
@@ -101,8 +103,8 @@ macro_rules! object {
 }
 
 object! {
-    /// One worker process; its key is the process id.
-    Worker { key: u32, row: WorkerView, interface: "org.cloudcup1.Worker", find: worker_of }
+    /// One worker process.
+    Worker { row: WorkerView, interface: "org.cloudcup1.Worker" }
     "const" "Slot" slot: u32 = |row, _| u32::from(row.slot);
     "const" "Pid" pid: u32 = |row, _| row.pid;
     "const" "Generation" generation: u64 = |row, _| row.generation;
@@ -117,8 +119,8 @@ object! {
 }
 
 object! {
-    /// One pool; its key is its name.
-    Pool { key: String, row: PoolRow, interface: "org.cloudcup1.Pool", find: pool_of }
+    /// One pool.
+    Pool { row: PoolRow, interface: "org.cloudcup1.Pool" }
     "const" "Name" name: String = |row, _| row.name.clone();
     "true" "Strategy" strategy: String = |row, _| row.strategy.clone();
     "true" "Backends" backends: Vec<OwnedObjectPath> = |row, _| row.backends.clone();
@@ -126,8 +128,8 @@ object! {
 }
 
 object! {
-    /// One backend; its key is the pool's name and the address.
-    Backend { key: (String, String), row: BackendView, interface: "org.cloudcup1.Backend", find: backend_of }
+    /// One backend.
+    Backend { row: BackendView, interface: "org.cloudcup1.Backend" }
     "const" "Pool" pool: String = |row, _| row.pool.clone();
     "false" "Address" address: String = |row, sight| match sight {
         Sight::Full => row.address.clone(),

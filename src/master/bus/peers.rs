@@ -7,6 +7,7 @@ use super::endpoint::{Endpoint, serve};
 use super::pump::Roster;
 use super::shared::Shared;
 use super::socket::{PeerSocket, caller};
+use super::tree::Nodes;
 use crate::control::names;
 use crate::control::rights::Caller;
 use std::collections::HashMap;
@@ -22,6 +23,9 @@ use zruntime::{AsyncIo, SharedRuntime};
 const HANDSHAKE_WAIT: Duration = Duration::from_secs(5);
 /// Wait after an accept that failed for want of descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Objects up to this number are published to each caller at once; more of them only to callers that
+/// list them (`GetManagedObjects`), since most never use one.
+const EAGER_MAX: usize = 64;
 /// Messages of one caller that may be read and not yet looked at.
 const QUEUE: NonZeroUsize = NonZeroUsize::new(8).unwrap();
 
@@ -127,15 +131,18 @@ impl Service {
         let id = self.number();
         let socket = PeerSocket::new(runtime, stream, caller.uid)?;
         let way = Way::Peer { id, caller };
-        let published = self.published().await;
+        let view = self.view().await;
+        let all = view.nodes(&self.shared);
+        let few = all.len() <= EAGER_MAX;
+        let none = Nodes::new();
+        let nodes = if few { all } else { &none };
         let builder = Builder::socket(socket).server(guid).p2p().max_queued(QUEUE);
-        let build = serve(builder, &self.shared, &way, &published).build();
+        let build = serve(builder, &self.shared, &way, roster, nodes).build();
         let connection = match runtime.timeout(HANDSHAKE_WAIT, build).await {
             Ok(connection) => connection?,
             Err(_) => return Err(zbus::Error::Handshake("it took too long".to_owned())),
         };
-        let endpoint = Endpoint::new(id, connection.clone(), &self.shared, &way, published);
-        roster.joined(endpoint);
+        roster.joined(Endpoint::new(id, connection.clone(), &self.shared, &way, view, few));
         connection.closed().await;
         roster.left(id);
         Ok(())

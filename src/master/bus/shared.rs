@@ -3,6 +3,7 @@
 
 use super::access::{Access, Sight};
 use super::failure::Failure;
+use super::tree::{Nodes, nodes};
 use crate::base::clock::{Clock, Time};
 use crate::control::names;
 use crate::master::command::{Answer, Command, CommandSender};
@@ -10,7 +11,7 @@ use crate::master::snapshot::Snapshot;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 /// A snapshot younger than this answers readers of properties without asking the master.
@@ -24,7 +25,7 @@ pub struct Shared {
     commands: CommandSender,
     /// Who may do what.
     pub access: Access,
-    latest: Mutex<Option<(Time, Arc<Snapshot>)>>,
+    latest: Mutex<Option<(Time, Arc<View>)>>,
     ids: RandomState,
     /// What is counted besides [`Access`].
     pub counters: Counters,
@@ -39,6 +40,26 @@ pub struct Counters {
     pub peers_limit_hit_total: AtomicU64,
     /// 1 while the service has its name on a bus.
     pub bus_connected: AtomicU64,
+}
+
+/// The state of everything at a moment, with its objects by path (made when first asked for).
+#[derive(Debug, Default)]
+pub struct View {
+    /// The state.
+    pub snapshot: Snapshot,
+    nodes: OnceLock<Nodes>,
+}
+
+impl View {
+    /// A view of `snapshot`.
+    pub fn new(snapshot: Snapshot) -> View {
+        View { snapshot, nodes: OnceLock::new() }
+    }
+
+    /// Its objects by path.
+    pub fn nodes(&self, shared: &Shared) -> &Nodes {
+        self.nodes.get_or_init(|| nodes(shared, &self.snapshot))
+    }
 }
 
 /// A number of the control surface.
@@ -128,24 +149,24 @@ impl Shared {
     }
 
     /// The state of everything, at most [`SNAPSHOT_LIFE`] old.
-    pub async fn snapshot(&self) -> Result<Arc<Snapshot>, Failure> {
+    pub async fn view(&self) -> Result<Arc<View>, Failure> {
         let now = Clock::now();
-        if let Some((at, snapshot)) = &*self.latest.lock().unwrap_or_else(PoisonError::into_inner)
+        if let Some((at, view)) = &*self.latest.lock().unwrap_or_else(PoisonError::into_inner)
             && now.since(*at) < SNAPSHOT_LIFE
         {
-            return Ok(Arc::clone(snapshot));
+            return Ok(Arc::clone(view));
         }
         self.refresh().await
     }
 
     /// The state of everything as it is now.
-    pub async fn refresh(&self) -> Result<Arc<Snapshot>, Failure> {
+    pub async fn refresh(&self) -> Result<Arc<View>, Failure> {
         match self.ask(Command::Snapshot).await? {
             Answer::Snapshot(snapshot) => {
-                let snapshot = Arc::new(*snapshot);
+                let view = Arc::new(View::new(*snapshot));
                 let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
-                *latest = Some((Clock::now(), Arc::clone(&snapshot)));
-                Ok(snapshot)
+                *latest = Some((Clock::now(), Arc::clone(&view)));
+                Ok(view)
             }
             other => Err(unexpected(&other)),
         }

@@ -58,7 +58,7 @@ pub async fn topic(
         }
         Topic::Status | Topic::Backends | Topic::Routes | Topic::Traffic | Topic::Errors => {}
     }
-    let mut snapshot = visible(&*shared.refresh().await?, sight);
+    let mut snapshot = visible(&shared.refresh().await?.snapshot, sight);
     let own = shared.samples().into_iter().filter(|sample| sample.counter && sample.value != 0);
     snapshot.counters.extend(own.map(|sample| CounterView {
         name: format!("{}_total", sample.family.trim_start_matches("cloudcup_")),

@@ -302,6 +302,49 @@ fn the_tree_follows_the_snapshot_and_signals_arrive() {
 }
 
 #[test]
+fn with_many_pools_the_socket_answers_at_once_and_lists_when_asked() {
+    let house = House::new(Mode::User);
+    {
+        let mut snapshot = house.snapshot.lock().unwrap();
+        snapshot.pools = (0..3000)
+            .map(|number| {
+                let name = format!("p{number}");
+                let backend = BackendView {
+                    pool: name.clone(),
+                    address: format!("127.0.0.1:{number}"),
+                    state: "up".into(),
+                    ..BackendView::default()
+                };
+                PoolView { name, backends: vec![backend], ..PoolView::default() }
+            })
+            .collect();
+    }
+    zbus::block_on(async {
+        let connection = connect(&house.path).await;
+        assert_eq!(manager(&connection).await.reload(Options::new()).await.unwrap(), 8);
+        let objects = ObjectManagerProxy::builder(&connection)
+            .destination(names::BUS_NAME)
+            .path(names::ROOT_PATH)
+            .build()
+            .await
+            .unwrap();
+        let listing = objects.get_managed_objects().await.unwrap();
+        assert_eq!(listing.len(), names::OBJECTS_MAX);
+        // What is listed is there.
+        let pool = crate::control::path::pool("p17");
+        let properties = PropertiesProxy::builder(&connection)
+            .destination(names::BUS_NAME)
+            .path(pool)
+            .build()
+            .await
+            .unwrap();
+        let interface = names::POOL_INTERFACE.try_into().unwrap();
+        let values = properties.get_all(interface).await.unwrap();
+        assert_eq!(String::try_from(values["Name"].try_clone().unwrap()).unwrap(), "p17");
+    });
+}
+
+#[test]
 fn a_sender_has_four_pending_calls_and_no_more() {
     let house = House::new(Mode::User);
     zbus::block_on(async {

@@ -6,6 +6,7 @@
 use super::access::{Sight, Way};
 use super::failure::Failure;
 use super::objects::{Backend, Pool, Values, Worker};
+use super::pump::Roster;
 use super::shared::Shared;
 use crate::control::{names, path};
 use crate::master::snapshot::{BackendView, PoolView, Snapshot, WorkerView};
@@ -71,9 +72,12 @@ impl Node {
     }
 }
 
+/// The objects of a snapshot by path.
+pub type Nodes = BTreeMap<String, Node>;
+
 /// The objects of `snapshot` by path; at most [`names::OBJECTS_MAX`]: workers first, then pools, each
 /// followed by its backends.
-pub fn nodes(shared: &Shared, snapshot: &Snapshot) -> BTreeMap<String, Node> {
+pub fn nodes(shared: &Shared, snapshot: &Snapshot) -> Nodes {
     let workers = snapshot.workers.iter().filter(|row| row.pid != 0);
     let workers = workers.map(|row| (path::worker(row.pid), Node::Worker(row.clone())));
     let pools = snapshot.pools.iter().flat_map(|pool| {
@@ -101,31 +105,12 @@ fn pool_row(shared: &Shared, pool: &PoolView) -> PoolRow {
     }
 }
 
-/// The row of the worker with process id `pid`.
-pub fn worker_of(_: &Shared, snapshot: &Snapshot, pid: &u32) -> Option<WorkerView> {
-    snapshot.workers.iter().find(|row| row.pid == *pid).cloned()
-}
-
-/// The row of the pool `name`.
-pub fn pool_of(shared: &Shared, snapshot: &Snapshot, name: &String) -> Option<PoolRow> {
-    snapshot.pools.iter().find(|pool| pool.name == *name).map(|pool| pool_row(shared, pool))
-}
-
-/// The row of a backend by pool and address.
-pub fn backend_of(
-    _: &Shared,
-    snapshot: &Snapshot,
-    (pool, address): &(String, String),
-) -> Option<BackendView> {
-    let pool = snapshot.pools.iter().find(|row| row.name == *pool)?;
-    pool.backends.iter().find(|row| row.address == *address).cloned()
-}
-
 /// `org.freedesktop.DBus.ObjectManager` at `/org/cloudcup1`.
 #[derive(Clone, Debug)]
 pub struct Objects {
     pub(super) shared: Arc<Shared>,
     pub(super) way: Way,
+    pub(super) roster: Roster,
 }
 
 /// What `GetManagedObjects` answers.
@@ -140,10 +125,14 @@ impl Objects {
         #[zbus(header)] header: Header<'_>,
     ) -> Result<Listing, Failure> {
         let sight = self.shared.access.look(&self.way, connection, &header).await?;
-        let snapshot = self.shared.snapshot().await?;
+        if let Way::Peer { id, .. } = self.way {
+            // Whoever lists the objects is going to use them.
+            self.roster.publish(id).await;
+        }
+        let view = self.shared.view().await?;
         let mut listing = Listing::new();
-        for (path, node) in nodes(&self.shared, &snapshot) {
-            let Ok(path) = OwnedObjectPath::try_from(path) else { continue };
+        for (path, node) in view.nodes(&self.shared) {
+            let Ok(path) = OwnedObjectPath::try_from(path.as_str()) else { continue };
             let values =
                 node.values(sight).into_iter().map(|(name, value)| (name.to_owned(), value));
             let interfaces = HashMap::from([(node.interface().to_owned(), values.collect())]);
