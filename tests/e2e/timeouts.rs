@@ -88,7 +88,9 @@ fn an_address_that_swallows_connections() {
     let full = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     nix::sys::socket::listen(&full, nix::sys::socket::Backlog::new(0).unwrap()).unwrap();
     let address = full.local_addr().unwrap();
-    let _filling: Vec<_> = (0..2).map(|_| std::net::TcpStream::connect(address)).collect();
+    let soon = Duration::from_millis(200);
+    let fill = |_| std::net::TcpStream::connect_timeout(&address, soon).ok();
+    let _filling: Vec<_> = (0..3).map(fill).collect();
     let more = ", \"timeouts\": {\"connect\": \"300ms\"}";
     let proxy = Setup::new(&with(&to(&[&address.to_string()]), more)).start();
     let (response, span) = timed(|| get(proxy.address(), "/"));
