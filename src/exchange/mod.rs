@@ -238,6 +238,17 @@ impl Exchange {
         true
     }
 
+    /// The backend's answer broke off before the client saw any of it: takes it back, so that another
+    /// may stand in for it. Gives the head of what is not said.
+    pub fn unsay(&mut self, pool: &mut BufPool) -> Option<Box<Head>> {
+        if !self.turn(Turn::Unsaid) {
+            return None;
+        }
+        self.down.discard(pool);
+        self.status = 0;
+        self.response.take()
+    }
+
     /// Something went wrong at the back. `true`: the exchange went back to picking and another
     /// attempt is safe. `false`: it is not, and `fault` stands as what happened.
     pub fn retry_after(&mut self, fault: Fault) -> bool {

@@ -40,6 +40,8 @@ pub enum Turn {
     Retry,
     /// The final response head arrived.
     Replied,
+    /// The reply broke off before the client saw any of it: another answer may stand in for it.
+    Unsaid,
     /// The backend agreed to another protocol.
     Switched,
     /// The response is complete, the request is not, and nobody wants its rest.
@@ -63,6 +65,7 @@ impl Stage {
             ) => Stage::Reply,
             (Stage::Send, Turn::Replied) => Stage::Reply,
             (Stage::Send, Turn::Switched) => Stage::Tunnel,
+            (Stage::Reply, Turn::Unsaid) => Stage::Send,
             (Stage::Reply, Turn::Excess) => Stage::Drain,
             (Stage::Done, _) => return None,
             (_, Turn::Finished) => Stage::Done,
@@ -119,6 +122,7 @@ mod tests {
         assert_eq!(walk(&[Pooled, Waiting, Dialling, Attached]), Some(Stage::Send));
         assert_eq!(walk(&[Answered, Excess, Finished]), Some(Stage::Done));
         assert_eq!(walk(&[Pooled, Attached, Retry, Dialling, Attached]), Some(Stage::Send));
+        assert_eq!(walk(&[Pooled, Attached, Replied, Unsaid, Answered]), Some(Stage::Reply));
     }
 
     #[test]

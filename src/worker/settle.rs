@@ -255,6 +255,12 @@ impl Worker {
         let verdict = fault.verdict();
         let Some(work) = self.core.work.get_mut(xkey) else { return };
         work.x.note(fault);
+        let front = work.front().and_then(|key| self.conns.get(key));
+        if verdict.status != 0 && front.is_some_and(|conn| !conn.head_sent) {
+            // A response of which nothing was sent yet is no reason to close without a word.
+            self.core.heads.give_opt(work.x.unsay(&mut self.core.bufs));
+            work.unframed = false;
+        }
         if verdict.status != 0 && work.x.stage().is_unanswered() && work.front().is_some() {
             let (heads, bufs) = (&mut self.core.heads, &mut self.core.bufs);
             let store = Store { heads, bufs, now: self.core.now };

@@ -171,7 +171,12 @@ fn a_truncated_response_is_never_passed_off_as_whole() {
     for path in ["/length", "/chunk"] {
         let mut client = Client::connect(proxy.address());
         client.send(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n"));
-        assert_eq!(client.head().unwrap().status(), 200);
+        // When the end came before any of it had been passed on, an error stands in its place.
+        let status = client.head().expect("an answer, whole or not").status();
+        if status == 502 {
+            continue;
+        }
+        assert_eq!(status, 200);
         let rest = String::from_utf8(client.rest()).unwrap();
         assert!(!rest.contains("0\r\n\r\n"), "{path}: an end was made up: {rest:?}");
         assert!(rest.contains("hello") && rest.len() < 20, "{path}: {rest:?}");
