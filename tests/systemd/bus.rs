@@ -128,6 +128,8 @@ fn a_stranger_may_look_and_not_touch() {
         let said = failed(&as_user("stranger", "busctl", &call(member, &arguments)));
         assert!(is_refusal(&said), "{member}: {said}");
     }
+    // Nor may it ask for the names of all pools.
+    failed(&as_user("stranger", "busctl", &["introspect", "org.cloudcup1", "/org/cloudcup1"]));
     // Nor by the control socket.
     let by_socket = ["--address", "unix:/run/cloudcup/control", "reload"];
     let output = as_user("stranger", "cupctl", &by_socket);
