@@ -113,7 +113,7 @@ fn root_may_call() {
 }
 
 fn a_stranger_may_look_and_not_touch() {
-    let _origin = begin();
+    let origin = begin();
     let mut look = vec!["--system", "get-property"];
     look.extend(PLACE);
     look.push("State");
@@ -128,6 +128,23 @@ fn a_stranger_may_look_and_not_touch() {
         let said = failed(&as_user("stranger", "busctl", &call(member, &arguments)));
         assert!(is_refusal(&said), "{member}: {said}");
     }
+    // What it is shown names no places: neither the backend's nor the file's.
+    let objects = ["--system", "call", PLACE[0], PLACE[1], "org.freedesktop.DBus.ObjectManager"];
+    let objects = [&objects[..], &["GetManagedObjects"]].concat();
+    let output = as_user("stranger", "busctl", &objects);
+    let plain = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && plain.contains("RequestsTotal"), "{plain}");
+    let everything = must("busctl", &objects);
+    for place in [origin.address.to_string(), "127.0.0.1:".to_string()] {
+        assert!(everything.contains(&place), "{place} in\n{everything}");
+        assert!(!plain.contains(&place), "{place} in\n{plain}");
+    }
+    let mut file = vec!["--system", "get-property"];
+    file.extend(PLACE);
+    file.push("ConfigFile");
+    let output = as_user("stranger", "busctl", &file);
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "s \"\"\n");
+    assert!(must("busctl", &file).contains(machine::CONFIG));
     // Nor may it ask for the names of all pools.
     failed(&as_user("stranger", "busctl", &["introspect", "org.cloudcup1", "/org/cloudcup1"]));
     // Nor by the control socket.
