@@ -122,6 +122,8 @@ impl Master {
             && self.is_as_meant(&wish.source, &checked.text)
         {
             self.last_apply = self.apply_record(true, &wish.source, "nothing has changed");
+            let line = self.status_line();
+            self.notifier.status_now(&line);
             return Ok(Begun::Nothing);
         }
         let serial = self.history.next_serial().max(self.running.serial + 1);
