@@ -35,13 +35,26 @@ pub fn step(conn: &mut Conn, key: ConnKey, core: &mut Core) {
         if sent == Moved::Stop {
             return rest(conn, core);
         }
-        match (sent, response(conn, key, x, core)) {
+        match (sent, read_on(conn, key, x, core)) {
             (_, Moved::Stop) | (Moved::No, Moved::No) => return rest(conn, core),
             _ => {}
         }
     }
     core.count(Counter::TurnLimit);
     core.wake(key);
+}
+
+/// Reads until nothing moves or the budget is spent.
+fn read_on(conn: &mut Conn, key: ConnKey, x: XKey, core: &mut Core) -> Moved {
+    let mut moved = Moved::No;
+    for _ in 0..ROUNDS {
+        match response(conn, key, x, core) {
+            Moved::Yes => moved = Moved::Yes,
+            Moved::No => return moved,
+            Moved::Stop => return Moved::Stop,
+        }
+    }
+    moved
 }
 
 fn rest(conn: &mut Conn, core: &mut Core) {
@@ -64,7 +77,7 @@ fn idle(conn: &mut Conn, key: ConnKey, core: &mut Core) {
 
 /// Sends what the exchange has for the backend.
 fn request(conn: &mut Conn, x: XKey, core: &mut Core) -> Moved {
-    if conn.mute {
+    if conn.mute || (conn.finished && conn.out.is_empty()) {
         return Moved::No;
     }
     let now = core.now;
@@ -117,7 +130,6 @@ fn request(conn: &mut Conn, x: XKey, core: &mut Core) -> Moved {
     }
     if conn.finished && conn.out.is_empty() && work.x.times.sent == crate::base::clock::Time::ZERO {
         work.x.times.sent = now;
-        return Moved::Yes;
     }
     Moved::No
 }

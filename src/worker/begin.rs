@@ -5,12 +5,12 @@ use super::core::{Core, Effect};
 use super::live::Live;
 use super::local::{self, Store};
 use super::work::{Work, XKey};
-use crate::config::plan::{Action, ListenerPlan};
+use crate::config::plan::{Action, ListenerPlan, PoolIndex};
 use crate::exchange::fault::Fault;
 use crate::exchange::stage::Turn;
 use crate::exchange::{Exchange, Leg};
 use crate::msg::{BodySize, Head};
-use crate::observe::{Counter, Gauge};
+use crate::observe::Counter;
 use crate::policy::forward::{self, Facts};
 use crate::policy::{RequestId, Terms};
 use crate::proto::h1::Offence;
@@ -84,24 +84,18 @@ pub fn begin(conn: &mut Conn, key: ConnKey, core: &mut Core) {
 /// Does what the rule says.
 fn act(conn: &Conn, core: &mut Core, x: XKey, listener: Option<ListenerIndex>) {
     let Some(work) = core.work.get_mut(x) else { return };
+    // The usual case without a count on the plan.
+    let rule = work.rule.and_then(|rule| work.live.plan.rule(rule));
+    if let Some(Action::Pool(index)) = rule.map(|rule| &rule.action) {
+        let index = *index;
+        return forward_to(conn, core, x, listener, index);
+    }
     let live = work.live.clone();
     let Some(rule) = work.rule.and_then(|rule| live.plan.rule(rule)) else {
         return core.leave(Effect::Fail(x, Fault::NoRoute));
     };
     match &rule.action {
-        Action::Pool(index) => {
-            let Some(pool) = core.pools.at(*index) else {
-                return core.leave(Effect::Fail(x, Fault::NoBackend));
-            };
-            if let Some(pool) = core.pools.pool_mut(pool) {
-                pool.users += 1;
-            }
-            work.pool = Some(pool);
-            work.pool_index = Some(*index);
-            work.x.turn(Turn::Pooled);
-            tell_backend(conn, core, x, listener);
-            core.leave(Effect::Pick(x));
-        }
+        Action::Pool(_) => {}
         Action::Redirect { to, status } => {
             core.tally.add(Counter::LocalResponses, 1);
             let (heads, bufs, now) = (&mut core.heads, &mut core.bufs, core.now);
@@ -113,6 +107,29 @@ fn act(conn: &Conn, core: &mut Core, x: XKey, listener: Option<ListenerIndex>) {
             local::respond(work, Store { heads, bufs, now }, *status, headers, body);
         }
     }
+}
+
+/// Sends the request on to a pool.
+fn forward_to(
+    conn: &Conn,
+    core: &mut Core,
+    x: XKey,
+    listener: Option<ListenerIndex>,
+    index: PoolIndex,
+) {
+    let pool = core.pools.at(index);
+    let Some(users) = pool.and_then(|pool| core.pools.pool_mut(pool)).map(|pool| &mut pool.users)
+    else {
+        return core.leave(Effect::Fail(x, Fault::NoBackend));
+    };
+    *users += 1;
+    if let Some(work) = core.work.get_mut(x) {
+        work.pool = pool;
+        work.pool_index = Some(index);
+        work.x.turn(Turn::Pooled);
+    }
+    tell_backend(conn, core, x, listener);
+    core.leave(Effect::Pick(x));
 }
 
 /// The rule for a request.
@@ -152,7 +169,6 @@ fn insert(
     let x = Exchange::new(Leg::Conn(key.to_u64()), head, method, terms, core.now);
     let x = core.work.insert(Work::new(x, live));
     conn.attach(x, core.now);
-    core.page.shift(Gauge::Exchanges, 1);
     let at = core.now.after(core.live.pulse);
     core.arm(conn, key, at);
     x

@@ -45,18 +45,36 @@ pub fn step(conn: &mut Conn, key: ConnKey, core: &mut Core) {
         }
         return;
     }
+    let mut dry = false;
     for _ in 0..ROUNDS {
         let sent = respond(conn, key, core);
-        if sent == Moved::Stop {
+        if sent == Moved::Stop || (sent == Moved::No && dry) {
             return rest(conn, core);
         }
-        match (sent, read(conn, key, core)) {
+        match (sent, read_on(conn, key, core, &mut dry)) {
             (_, Moved::Stop) | (Moved::No, Moved::No) => return rest(conn, core),
             _ => {}
         }
     }
     core.count(Counter::TurnLimit);
     core.wake(key);
+}
+
+/// Reads until nothing moves or the budget is spent; `dry` tells which.
+fn read_on(conn: &mut Conn, key: ConnKey, core: &mut Core, dry: &mut bool) -> Moved {
+    let mut moved = Moved::No;
+    for _ in 0..ROUNDS {
+        match read(conn, key, core) {
+            Moved::Yes => moved = Moved::Yes,
+            Moved::No => {
+                *dry = true;
+                return moved;
+            }
+            Moved::Stop => return Moved::Stop,
+        }
+    }
+    *dry = false;
+    moved
 }
 
 /// Leaves a connection between events: it keeps no block that holds nothing.
@@ -82,6 +100,9 @@ fn respond(conn: &mut Conn, key: ConnKey, core: &mut Core) -> Moved {
     let Some(x) = conn.x else { return Moved::No };
     let now = core.now;
     let Some(work) = core.work.get_mut(x) else { return shut(conn, key, core) };
+    if !has_news(conn, work) {
+        return Moved::No;
+    }
     let headed = match send_heads(conn, work, &mut core.heads, &mut core.bufs) {
         Ok(headed) => headed,
         Err(fault) => {
@@ -133,6 +154,17 @@ fn respond(conn: &mut Conn, key: ConnKey, core: &mut Core) -> Moved {
         return complete(conn, key, core);
     }
     if more_local || headed.switched { Moved::Yes } else { Moved::No }
+}
+
+/// Whether the exchange has anything for the client, or the connection anything unsent.
+fn has_news(conn: &Conn, work: &super::work::Work) -> bool {
+    let x = &work.x;
+    x.response.is_some()
+        || x.interim.is_some()
+        || work.local.is_some()
+        || x.down.has_ended()
+        || !x.down.is_empty()
+        || !conn.out.is_empty()
 }
 
 /// What [`send_heads`] did.

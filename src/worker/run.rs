@@ -219,6 +219,7 @@ impl Worker {
         self.work();
         self.core.tally.flush(&self.core.page);
         self.core.records.flush(&self.core.page);
+        self.core.page.set(Gauge::Exchanges, self.core.work.len() as u64);
         self.core.page.set(Gauge::Buffers, self.core.bufs.out() as u64);
         #[cfg(debug_assertions)]
         if let Err(wrong) = self.check_invariants() {

@@ -355,7 +355,6 @@ impl Worker {
         ] {
             core.heads.give_opt(head);
         }
-        core.page.shift(Gauge::Exchanges, -1);
         if let Some(pool) = work.pool.and_then(|key| core.pools.pool_mut(key)) {
             pool.users = pool.users.saturating_sub(1);
             if pool.is_forgotten() {
