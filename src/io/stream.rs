@@ -3,7 +3,8 @@
 //! A thin enum over non-blocking sockets: `WouldBlock` is an ordinary answer, `Interrupted` never
 //! leaves this file. Nothing here touches readiness; [`super::transport`] does.
 
-use std::io::{self, IoSlice, Read, Write};
+use crate::sys::socket;
+use std::io::{self, IoSlice, Write};
 use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -45,8 +46,8 @@ impl Stream {
     /// `WouldBlock` when no byte waits; otherwise what recv(2) says.
     pub fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         match self {
-            Stream::Tcp(stream) => retried(|| stream.read(into)),
-            Stream::Unix(stream) => retried(|| stream.read(into)),
+            Stream::Tcp(stream) => retried(|| socket::receive(stream.as_fd(), into)),
+            Stream::Unix(stream) => retried(|| socket::receive(stream.as_fd(), into)),
             #[cfg(feature = "sim")]
             Stream::Sim(stream) => stream.read(into),
         }
@@ -58,8 +59,8 @@ impl Stream {
     /// `WouldBlock` when the kernel takes none now; otherwise what send(2) says.
     pub fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
-            Stream::Tcp(stream) => retried(|| stream.write(bytes)),
-            Stream::Unix(stream) => retried(|| stream.write(bytes)),
+            Stream::Tcp(stream) => retried(|| socket::send(stream.as_fd(), bytes)),
+            Stream::Unix(stream) => retried(|| socket::send(stream.as_fd(), bytes)),
             #[cfg(feature = "sim")]
             Stream::Sim(stream) => stream.write(bytes),
         }

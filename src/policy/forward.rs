@@ -52,8 +52,12 @@ pub fn apply_request(head: &mut Head, facts: &Facts<'_>, rules: &Forwarding) -> 
         follow(head, &mut hops, facts.trusted_proxies);
         secure = told_scheme(head).unwrap_or(secure);
     }
-    tell_addresses(head, &hops);
-    tell_origin(head, &hops, secure, trusted);
+    if trusted {
+        tell_addresses(head, &hops);
+        tell_origin(head, &hops, secure, trusted);
+    } else {
+        tell_alone(head, hops.client(), secure);
+    }
     let told = head.get_known(Known::XRequestId);
     if !(trusted && told.is_some_and(request_id::is_acceptable)) {
         replace(head, Known::XRequestId, &[facts.request_id.as_bytes()]);
@@ -146,6 +150,41 @@ fn tell_addresses(head: &mut Head, hops: &Chain) {
             replace(head, known, &[value]);
         }
     }
+}
+
+/// All that [`tell_addresses`] and [`tell_origin`] tell, for a peer whose own fields were dropped: with
+/// one hop and nothing to replace, the usual case needs no list and no search.
+fn tell_alone(head: &mut Head, client: Option<IpAddr>, secure: bool) {
+    let mut address = Text::<48>::new();
+    if let Some(client) = client {
+        address.push_address(client);
+        add(head, Known::XForwardedFor, &[address.as_bytes()]);
+        add(head, Known::XRealIp, &[address.as_bytes()]);
+    }
+    let scheme: &[u8] = if secure { b"https" } else { b"http" };
+    add(head, Known::XForwardedProto, &[scheme]);
+    let mut host = Text::<256>::new();
+    host.push(head.authority());
+    let (address, host) = (address.as_bytes(), host.as_bytes());
+    if !host.is_empty() {
+        add(head, Known::XForwardedHost, &[host]);
+    }
+    let (open, close): (&[u8], &[u8]) = match client {
+        None => (b"for=unknown", b""),
+        Some(client) if client.is_ipv6() => (b"for=\"[", b"]\""),
+        Some(_) => (b"for=", b""),
+    };
+    if is_host(host) {
+        let parts = [open, address, close, b";host=\"", host, b"\";proto=", scheme];
+        add(head, Known::Forwarded, &parts);
+    } else {
+        add(head, Known::Forwarded, &[open, address, close, b";proto=", scheme]);
+    }
+}
+
+/// One field of a tag of which there is none; left out if the value can't be written.
+fn add(head: &mut Head, known: Known, parts: &[&[u8]]) {
+    let _ = head.push_known(known, parts);
 }
 
 /// Host, scheme and the standard's field, which says it all once more.

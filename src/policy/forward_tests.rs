@@ -190,3 +190,26 @@ proptest! {
         }
     }
 }
+
+/// The short way for a peer of its own says what the long way would.
+#[test]
+fn the_short_way_and_the_long_way_agree() {
+    let long = "x".repeat(300);
+    for peer in [None, Some("192.0.2.7".parse().unwrap()), Some("2001:db8::1".parse().unwrap())] {
+        for authority in ["", "a.example:8080", "[2001:db8::2]", "odd\"host", long.as_str()] {
+            for secure in [false, true] {
+                let mut short = Head::new();
+                short.set_request(b"GET", b"/", authority.as_bytes()).unwrap();
+                let mut whole = short.clone();
+                let hops = Chain::of_peer(peer);
+                tell_alone(&mut short, hops.client(), secure);
+                tell_addresses(&mut whole, &hops);
+                tell_origin(&mut whole, &hops, secure, false);
+                let told = |head: &Head| -> Vec<(Known, Vec<u8>)> {
+                    head.fields().map(|field| (field.known, field.value.to_vec())).collect()
+                };
+                assert_eq!(told(&short), told(&whole), "{peer:?} {authority}");
+            }
+        }
+    }
+}

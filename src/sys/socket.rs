@@ -175,6 +175,43 @@ pub fn local_address(fd: BorrowedFd<'_>) -> io::Result<Address> {
     Ok(storage.address())
 }
 
+/// recv(2), straight to the kernel: the C library's makes every call a cancellation point, which costs
+/// once there is a second thread. `Ok(0)` is the end of the stream.
+pub fn receive(fd: BorrowedFd<'_>, into: &mut [u8]) -> io::Result<usize> {
+    let none = std::ptr::null_mut::<libc::c_void>();
+    // SAFETY: `into` is valid for writes of its length; no address is asked for.
+    let n = unsafe {
+        libc::syscall(
+            libc::SYS_recvfrom,
+            fd.as_raw_fd(),
+            into.as_mut_ptr(),
+            into.len(),
+            0,
+            none,
+            none,
+        )
+    };
+    usize::try_from(n).map_err(|_| io::Error::last_os_error())
+}
+
+/// send(2) without a signal, straight to the kernel as in [`receive`]. Returns how many bytes went.
+pub fn send(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
+    let none = std::ptr::null::<libc::c_void>();
+    // SAFETY: `bytes` is valid for reads of its length; no address is given.
+    let n = unsafe {
+        libc::syscall(
+            libc::SYS_sendto,
+            fd.as_raw_fd(),
+            bytes.as_ptr(),
+            bytes.len(),
+            libc::MSG_NOSIGNAL,
+            none,
+            0,
+        )
+    };
+    usize::try_from(n).map_err(|_| io::Error::last_os_error())
+}
+
 /// The credentials (pid, uid, gid) that the kernel recorded for the peer of a unix socket.
 pub fn peer_credentials(fd: BorrowedFd<'_>) -> io::Result<(i32, u32, u32)> {
     let mut value = libc::ucred { pid: 0, uid: u32::MAX, gid: u32::MAX };

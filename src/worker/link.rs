@@ -313,6 +313,8 @@ impl Worker {
     fn on_order(&mut self, order: ToWorker, mut fds: Fds) {
         match order {
             ToWorker::Hello(_) => {
+                // A new master knows nothing of what the last one was asked.
+                self.asked.clear();
                 let Some(master) = &self.link else { return };
                 let (slot, generation) = (master.slot, master.generation);
                 let hello = hello(slot, generation, self.core.live.serial);

@@ -36,6 +36,10 @@ const SLEEP_MAX: Duration = Duration::from_millis(500);
 /// Steps of one turn; what is left goes on in the next, after the kernel was asked again.
 const STEPS_MAX: usize = 8_192;
 
+/// How often memory at rest is looked at, and how many blocks may rest: 1 MiB.
+const TIDY: Duration = Duration::from_secs(1);
+const BLOCKS_KEPT: usize = 64;
+
 /// Kinds of token, in the two highest bits of the lower half; the rest is an index.
 const KIND: u64 = 0xc000_0000;
 const KIND_DOOR: u64 = 0x4000_0000;
@@ -98,6 +102,8 @@ pub struct Worker {
     pub(super) due: Vec<ConnKey>,
     pub(super) link: Option<MasterLink>,
     pub(super) drain: Option<Drain>,
+    /// When memory at rest was last looked at.
+    tidied: Time,
     events: usize,
 }
 
@@ -147,6 +153,7 @@ impl Worker {
             due: Vec::new(),
             link: None,
             drain: None,
+            tidied: now,
             events: 0,
         }
     }
@@ -219,6 +226,7 @@ impl Worker {
         self.work();
         self.core.tally.flush(&self.core.page);
         self.core.records.flush(&self.core.page);
+        self.tidy();
         self.core.page.set(Gauge::Exchanges, self.core.work.len() as u64);
         self.core.page.set(Gauge::Buffers, self.core.bufs.out() as u64);
         #[cfg(debug_assertions)]
@@ -247,6 +255,16 @@ impl Worker {
             self.settle();
         }
         self.core.count(Counter::TurnLimit);
+    }
+
+    /// Gives back, once a second, the memory of a burst that has passed.
+    fn tidy(&mut self) {
+        if self.core.now.since(self.tidied) >= TIDY {
+            self.tidied = self.core.now;
+            if self.core.bufs.resting() > BLOCKS_KEPT {
+                self.core.bufs.trim(BLOCKS_KEPT);
+            }
+        }
     }
 
     /// The time at which accepting is to be looked at again.
