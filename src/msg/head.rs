@@ -508,6 +508,11 @@ impl Head {
         }
     }
 
+    /// More bytes than all field lines take, told without looking at them.
+    pub fn lines_bound(&self) -> usize {
+        self.block.len() + self.fields.len() * 4
+    }
+
     /// The field lines in stretches as long as can be copied at once.
     pub fn lines(&self) -> Lines<'_> {
         Lines { head: self, next: 0 }

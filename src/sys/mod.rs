@@ -1,4 +1,4 @@
-//! System calls, descriptors and vector instructions: the only room with unsafe code.
+//! System calls and descriptors: the only room with unsafe code.
 //!
 //! What it is: thin, safe, non-blocking wrappers over Linux calls that std and mio lack. What it is
 //! not: policy. It decides nothing, logs nothing and knows no other room but `base`.
@@ -6,7 +6,6 @@
 //! Invariants: every descriptor that leaves this room is an `OwnedFd`; every descriptor made here has
 //! `FD_CLOEXEC`; every `unsafe` block states why it is sound; errors are `io::Error` with the errno.
 
-pub mod bytes;
 pub mod fd;
 pub mod map;
 pub mod memfd;

@@ -106,7 +106,11 @@ pub(super) fn head(
         + head.authority().len()
         + head.reason().len()
         + head.upgrade().map_or(0, <[u8]>::len);
-    let need = texts + OVERHEAD + head.lines().map(line_len).sum::<usize>();
+    // Measured by the line only when there is little room.
+    let need = match texts + OVERHEAD + head.lines_bound() {
+        bound if bound <= out.room() => bound,
+        _ => texts + OVERHEAD + head.lines().map(line_len).sum::<usize>(),
+    };
     let Some(space) = out.spare(need) else {
         let never = need > crate::base::buf::BLOCK;
         return Err(if never { SendError::TooLarge } else { SendError::NoRoom });

@@ -7,7 +7,7 @@
 //!
 //! Invariant: every field that frames, routes or keeps a message is read here or dropped here.
 
-use super::parse::{Field, Whole, each_field};
+use super::parse::{Field, Whole};
 use super::target::{self, Form};
 use super::{Limits, Offence, lex};
 use crate::msg::{BodySize, Head, Known, Method, Place, Version, is_token_byte};
@@ -51,7 +51,7 @@ impl Seen {
     }
 
     /// Sorts the fields: connection-level ones become facts, the others are indexed in `head`, which
-    /// is cleared first. `false` when there are too many.
+    /// is cleared first.
     #[inline]
     pub(super) fn fields(
         &mut self,
@@ -59,25 +59,24 @@ impl Seen {
         fields: &[httparse::Header<'_>],
         head: &mut Head,
         limits: &Limits,
-    ) -> Result<bool, Offence> {
+    ) -> Result<(), Offence> {
         head.clear();
-        each_field(whole, fields, limits, |field| {
+        for line in fields {
+            let field = whole.field(line);
             let known = match field.underscore {
                 false => Known::of_dashed(field.name),
                 // A name with `_` is another name in CGI's eyes; it never speaks for the known one.
                 true => match Known::of(field.name) {
                     known if limits.keep_underscores && !known.is_connection_level() => known,
-                    _ => return Ok(()),
+                    _ => continue,
                 },
             };
             match known.is_connection_level() {
-                true => self.connection_level(known, field),
-                false => {
-                    field.index(known, head);
-                    Ok(())
-                }
+                true => self.connection_level(known, field)?,
+                false => field.index(known, head),
             }
-        })
+        }
+        Ok(())
     }
 
     fn connection_level(&mut self, known: Known, field: Field<'_>) -> Result<(), Offence> {

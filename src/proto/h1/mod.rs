@@ -14,7 +14,6 @@ mod facts;
 mod lex;
 mod offence;
 mod parse;
-mod scan;
 mod state;
 mod target;
 
@@ -36,7 +35,7 @@ pub struct Limits {
     /// Bytes of a head, its empty line included, and of a trailer section. More than
     /// [`HEAD_BYTES_MAX`] counts as that.
     pub head_bytes: u32,
-    /// Fields of a head or of a trailer section.
+    /// Fields of a head or of a trailer section; more than 256 counts as that.
     pub fields: u16,
     /// Bytes of a request target.
     pub target_bytes: u32,
@@ -64,6 +63,10 @@ impl Limits {
 
     fn head_bytes(&self) -> usize {
         (self.head_bytes as usize).min(HEAD_BYTES_MAX)
+    }
+
+    fn fields(&self) -> usize {
+        usize::from(self.fields).min(parse::FIELDS_MAX)
     }
 }
 

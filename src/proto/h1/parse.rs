@@ -14,7 +14,6 @@ use std::mem::MaybeUninit;
 
 use super::facts::{Facts, Seen};
 use super::lex::{self, METHOD_MAX, Section};
-use super::scan::is_exact;
 use super::target;
 use super::{Limits, Offence};
 use crate::msg::{Head, Known, Method, Place, Version};
@@ -41,16 +40,15 @@ pub(super) fn request(
     }
     let mut room = [const { MaybeUninit::uninit() }; FIELDS_MAX];
     let mut parsed = httparse::Request::new(&mut []);
-    let Some(whole) = whole(data, limits, parsed.parse_with_uninit_headers(data, &mut room)) else {
+    let result = parsed.parse_with_uninit_headers(data, &mut room);
+    let Some(whole) = whole(data, limits, result, parsed.headers) else {
         return unfinished(Section::Request, data, progress, limits);
     };
     let Some(start) = request_line(&whole, &parsed) else {
         return unfinished(Section::Request, data, progress, limits);
     };
     let mut seen = Seen::of_request();
-    if !seen.fields(&whole, parsed.headers, head, limits)? {
-        return unfinished(Section::Request, data, progress, limits);
-    }
+    seen.fields(&whole, parsed.headers, head, limits)?;
     *progress = 0;
     head.load(whole.data);
     let target = start.target.of(data);
@@ -79,16 +77,14 @@ pub(super) fn response(
     let mut parsed = httparse::Response::new(&mut []);
     let config = httparse::ParserConfig::default();
     let result = config.parse_response_with_uninit_headers(&mut parsed, data, &mut room);
-    let Some(whole) = whole(data, limits, result) else {
+    let Some(whole) = whole(data, limits, result, parsed.headers) else {
         return unfinished(Section::Response, data, progress, limits);
     };
     let Some((version, status, reason)) = status_line(&whole, &parsed) else {
         return unfinished(Section::Response, data, progress, limits);
     };
     let mut seen = Seen::of_response();
-    if !seen.fields(&whole, parsed.headers, head, limits)? {
-        return unfinished(Section::Response, data, progress, limits);
-    }
+    seen.fields(&whole, parsed.headers, head, limits)?;
     *progress = 0;
     head.load(whole.data);
     head.index_response(status, reason);
@@ -119,17 +115,13 @@ pub(super) fn trailers(
         Ok(httparse::Status::Complete((len, fields))) => (httparse::Status::Complete(len), fields),
         _ => return unfinished(Section::Trailers, data, progress, limits),
     };
-    let Some(whole) = whole(data, limits, Ok(result)) else {
+    let Some(whole) = whole(data, limits, Ok(result), fields) else {
         return unfinished(Section::Trailers, data, progress, limits);
     };
     head.clear();
     let mut forbidden = false;
-    let in_order = each_field(&whole, fields, limits, |field| {
-        forbidden |= trailer(field, head, limits).is_err();
-        Ok(())
-    })?;
-    if !in_order {
-        return unfinished(Section::Trailers, data, progress, limits);
+    for line in fields {
+        forbidden |= trailer(whole.field(line), head, limits).is_err();
     }
     *progress = 0;
     head.load(whole.data);
@@ -142,32 +134,59 @@ pub(super) fn trailers(
 /// The bytes of a head from its first to its empty line, which httparse has read.
 pub(super) struct Whole<'a> {
     data: &'a [u8],
+    /// There is an underscore somewhere in it.
+    underscore: bool,
 }
 
 impl Whole<'_> {
     /// Where a part of the head is.
     #[inline]
     fn place(&self, part: &[u8]) -> Place {
-        Place::new(self.offset(part), part.len())
+        Place::new(offset(self.data, part), part.len())
     }
 
+    /// A field as httparse found it.
     #[inline]
-    fn offset(&self, part: &[u8]) -> usize {
-        (part.as_ptr() as usize).wrapping_sub(self.data.as_ptr() as usize)
+    pub(super) fn field<'a>(&self, line: &httparse::Header<'a>) -> Field<'a> {
+        let (name, value) = (line.name.as_bytes(), line.value);
+        let name_at = offset(self.data, name);
+        // httparse gives an empty value no place.
+        let value_at = if value.is_empty() { name_at } else { offset(self.data, value) };
+        let name_end = name_at + name.len();
+        let plain = value_at == name_end + 2
+            && self.data.get(name_end + 1) == Some(&b' ')
+            && self.data.get(value_at + value.len()) == Some(&b'\r');
+        let underscore = self.underscore && name.contains(&b'_');
+        Field { name, value, name_at, value_at, plain, underscore }
     }
 }
 
-/// The head that httparse has found at the start of `data`; not when it isn't whole, is longer than
-/// allowed, or holds a control byte or a line end that RFC 9112 §2.2 doesn't know.
+/// Where `part` is in `data`.
+#[inline]
+fn offset(data: &[u8], part: &[u8]) -> usize {
+    (part.as_ptr() as usize).wrapping_sub(data.as_ptr() as usize)
+}
+
+/// The head that httparse has found at the start of `data`; not when it isn't whole, is larger than
+/// allowed, or has a line that ends in a bare LF, which httparse takes for a line's end.
 #[inline]
 fn whole<'a>(
     data: &'a [u8],
     limits: &Limits,
     result: httparse::Result<usize>,
+    fields: &[httparse::Header<'_>],
 ) -> Option<Whole<'a>> {
     let Ok(httparse::Status::Complete(len)) = result else { return None };
     let data = data.get(..len)?;
-    (len <= limits.head_bytes() && is_exact(data)).then_some(Whole { data })
+    // Every line but the last two ends right before a field; those are the empty one and the one
+    // before it. Within a line httparse lets no control byte pass but the tab.
+    let exact = fields.iter().all(|field| {
+        let start = offset(data, field.name.as_bytes());
+        start == 0 || data.get(start.wrapping_sub(2)..start) == Some(b"\r\n")
+    });
+    let within = len <= limits.head_bytes() && fields.len() <= limits.fields();
+    let underscore = memchr::memchr(b'_', data).is_some();
+    (exact && within && data.ends_with(END)).then_some(Whole { data, underscore })
 }
 
 /// Lets one trailer field through, drops it, or refuses it (RFC 9110 §6.5.1).
@@ -201,9 +220,9 @@ struct RequestLine {
 fn request_line(whole: &Whole<'_>, parsed: &httparse::Request<'_, '_>) -> Option<RequestLine> {
     let (method, target) = (parsed.method?.as_bytes(), parsed.path?.as_bytes());
     // httparse skips empty lines, takes a method of any length, and nearly any byte in a target.
-    let in_order = whole.offset(method) == 0
+    let in_order = offset(whole.data, method) == 0
         && method.len() <= METHOD_MAX
-        && whole.offset(target) == method.len() + 1
+        && offset(whole.data, target) == method.len() + 1
         && target::bytes(target).is_ok();
     in_order.then_some(RequestLine {
         method: Place::new(0, method.len()),
@@ -226,7 +245,7 @@ fn status_line(
     }
     // httparse leaves a reason out that isn't ASCII: it is what stands before the first field.
     let end = match parsed.headers.first() {
-        Some(field) => whole.offset(field.name.as_bytes()),
+        Some(field) => offset(whole.data, field.name.as_bytes()),
         None => whole.data.len().saturating_sub(2),
     };
     let reason = match end.checked_sub(2 + BEFORE_REASON) {
@@ -267,37 +286,6 @@ impl Field<'_> {
     }
 }
 
-/// A field as httparse found it.
-#[inline]
-fn field<'a>(whole: &Whole<'_>, line: &httparse::Header<'a>) -> Field<'a> {
-    let (name, value) = (line.name.as_bytes(), line.value);
-    let name_at = whole.offset(name);
-    let value_at = whole.offset(value);
-    let plain = value_at == name_at + name.len() + 2
-        && whole.data.get(value_at + value.len()) == Some(&b'\r')
-        && !value.is_empty();
-    let underscore = name.iter().fold(false, |seen, byte| seen | (*byte == b'_'));
-    let value_at = if value.is_empty() { name_at } else { value_at };
-    Field { name, value, name_at, value_at, plain, underscore }
-}
-
-/// Calls `each` for every field. `false` when there are too many.
-#[inline]
-pub(super) fn each_field<'a>(
-    whole: &Whole<'_>,
-    fields: &[httparse::Header<'a>],
-    limits: &Limits,
-    mut each: impl FnMut(Field<'a>) -> Result<(), Offence>,
-) -> Result<bool, Offence> {
-    if fields.len() > usize::from(limits.fields) {
-        return Ok(false);
-    }
-    for line in fields {
-        each(field(whole, line))?;
-    }
-    Ok(true)
-}
-
 /// Whether an attempt to parse can succeed: on the first sight of a head always, later only once
 /// its empty line has come.
 fn may_be_whole(data: &[u8], progress: &Progress) -> bool {
@@ -321,7 +309,7 @@ fn unfinished<T>(
     if let Some(offence) = lex::first_bytes(section, within) {
         return Err(offence);
     }
-    if let Some(offence) = lex::first_offence(section, within, seen, usize::from(limits.fields)) {
+    if let Some(offence) = lex::first_offence(section, within, seen, limits.fields()) {
         return Err(offence);
     }
     let fresh = data.get(seen.saturating_sub(3)..).unwrap_or_default();
