@@ -24,7 +24,7 @@ use crate::base::clock::{Clock, Time};
 use crate::ipc::Severity;
 use crate::observe::alarm::Alarms;
 use crate::observe::ids;
-use crate::shared::{Board, Shape};
+use crate::shared::{Board, Shape, WorkerState};
 use crate::sys::{memfd, process, signal};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
@@ -360,10 +360,16 @@ impl Master {
         }
     }
 
-    /// Whether a worker's page is on our board: with a new board, old workers write elsewhere.
+    /// Whether a worker's page is on our board (with a new board, old workers write elsewhere), and says
+    /// that it serves.
     fn board_is_theirs(&self, found: &child::Found) -> bool {
         let Some(hello) = &found.hello else { return false };
         let page = self.board.read_worker(hello.slot, Clock::now());
-        page.is_some_and(|page| page.pid == found.pid && page.generation == hello.generation)
+        // One that its last master told to go will go, and is nobody to count on.
+        page.is_some_and(|page| {
+            page.pid == found.pid
+                && page.generation == hello.generation
+                && page.state != WorkerState::Draining.name()
+        })
     }
 }

@@ -8,6 +8,7 @@ mod adoption;
 mod backends;
 mod bodies;
 mod control_plane;
+mod demo;
 mod failover;
 mod forwarding;
 mod http;
