@@ -1,7 +1,8 @@
 //! The typed client of `org.cloudcup1`: what `cupctl` and tests call.
 //!
 //! The same proxy works on a bus and on the control socket; every call carries `NoAutoStart`, so
-//! that looking never starts a stopped service. It holds no connection of its own.
+//! that looking never starts a stopped service, and `AllowInteractiveAuthorization`: where polkit asks
+//! an agent of the session, its person may answer. It holds no connection of its own.
 
 use super::rows::{CheckRow, Options, ProblemRow};
 
@@ -14,15 +15,15 @@ use super::rows::{CheckRow, Options, ProblemRow};
 )]
 pub trait Manager {
     /// Re-reads the configuration file; the serial that runs then.
-    #[zbus(no_autostart)]
+    #[zbus(no_autostart, allow_interactive_auth)]
     fn reload(&self, options: Options<'_>) -> zbus::Result<u64>;
 
     /// Every problem of a document; empty when it may be applied.
-    #[zbus(no_autostart)]
+    #[zbus(no_autostart, allow_interactive_auth)]
     fn validate(&self, document: &str, options: Options<'_>) -> zbus::Result<Vec<ProblemRow>>;
 
     /// As `Validate`, the document read from a file descriptor (a file or sealed memory).
-    #[zbus(no_autostart)]
+    #[zbus(no_autostart, allow_interactive_auth)]
     fn validate_fd(
         &self,
         document: zbus::Fd<'_>,
@@ -30,23 +31,23 @@ pub trait Manager {
     ) -> zbus::Result<Vec<ProblemRow>>;
 
     /// What applying a document would change, as JSON.
-    #[zbus(no_autostart)]
+    #[zbus(no_autostart, allow_interactive_auth)]
     fn plan(&self, document: &str, options: Options<'_>) -> zbus::Result<String>;
 
     /// As `Plan`, the document read from a file descriptor.
-    #[zbus(no_autostart)]
+    #[zbus(no_autostart, allow_interactive_auth)]
     fn plan_fd(&self, document: zbus::Fd<'_>, options: Options<'_>) -> zbus::Result<String>;
 
     /// Applies a document over all workers, all or none; the new serial.
-    #[zbus(no_autostart)]
+    #[zbus(no_autostart, allow_interactive_auth)]
     fn apply(&self, document: &str, options: Options<'_>) -> zbus::Result<u64>;
 
     /// As `Apply`, the document read from a file descriptor.
-    #[zbus(no_autostart)]
+    #[zbus(no_autostart, allow_interactive_auth)]
     fn apply_fd(&self, document: zbus::Fd<'_>, options: Options<'_>) -> zbus::Result<u64>;
 
     /// Probes backends now; empty lists mean all.
-    #[zbus(no_autostart)]
+    #[zbus(no_autostart, allow_interactive_auth)]
     fn check(
         &self,
         backends: &[&str],
@@ -55,7 +56,7 @@ pub trait Manager {
     ) -> zbus::Result<Vec<CheckRow>>;
 
     /// Each step that a request would take through routes and pools, as JSON.
-    #[zbus(no_autostart)]
+    #[zbus(no_autostart, allow_interactive_auth)]
     fn why(
         &self,
         method: &str,
@@ -65,19 +66,19 @@ pub trait Manager {
     ) -> zbus::Result<String>;
 
     /// One of the documents of [`super::rows::Topic`], as JSON.
-    #[zbus(no_autostart)]
+    #[zbus(no_autostart, allow_interactive_auth)]
     fn show(&self, what: &str, options: Options<'_>) -> zbus::Result<String>;
 
     /// All metrics as OpenMetrics text.
-    #[zbus(no_autostart)]
+    #[zbus(no_autostart, allow_interactive_auth)]
     fn metrics(&self, options: Options<'_>) -> zbus::Result<String>;
 
     /// Sets the log filter until the next start.
-    #[zbus(no_autostart)]
+    #[zbus(no_autostart, allow_interactive_auth)]
     fn set_log_level(&self, filter: &str, options: Options<'_>) -> zbus::Result<()>;
 
     /// Stops the service: softly (drain first) or `hard`.
-    #[zbus(no_autostart)]
+    #[zbus(no_autostart, allow_interactive_auth)]
     fn stop(&self, hard: bool, options: Options<'_>) -> zbus::Result<()>;
 
     /// The version of the running binary.

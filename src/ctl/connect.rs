@@ -16,8 +16,8 @@ use zbus::{Connection, Proxy};
 
 /// Longest wait for the handshake.
 const CONNECT_WAIT: Duration = Duration::from_secs(5);
-/// Longest wait for an answer; checks of many slow backends take the longest.
-const CALL_WAIT: Duration = Duration::from_secs(90);
+/// Longest wait for an answer: a person may be typing a password for polkit.
+const CALL_WAIT: Duration = Duration::from_secs(150);
 
 /// Where to look for the service.
 #[derive(Clone, Debug, PartialEq, Eq)]

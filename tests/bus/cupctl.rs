@@ -129,6 +129,24 @@ fn exit_statuses_are_those_of_the_manual() {
 }
 
 #[test]
+fn a_users_service_is_found_without_an_address() {
+    let (_origin, proxy) = serving();
+    let folder = proxy.folder().join("cloudcup");
+    std::fs::create_dir(&folder).unwrap();
+    std::os::unix::fs::symlink(proxy.folder().join("control"), folder.join("control")).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_cupctl"))
+        .args(["--user", "--json", "status"])
+        .env("XDG_RUNTIME_DIR", proxy.folder())
+        .env_remove("DBUS_SESSION_BUS_ADDRESS")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    assert_eq!(code(&output), 0, "{}", String::from_utf8_lossy(&output.stderr));
+    let status: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(status["pid"], proxy.pid());
+}
+
+#[test]
 fn events_are_told_as_they_happen() {
     let (origin, proxy) = serving();
     let address = format!("unix:{}", proxy.folder().join("control").display());

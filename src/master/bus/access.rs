@@ -120,7 +120,8 @@ impl Access {
         let Some(caller) = caller_of(way, connection, header).await else {
             return Err(self.refuse(right));
         };
-        if !self.allows(way, &caller, connection, header, right).await {
+        let asking = Asking::of(header);
+        if !self.allows(way, &caller, connection, header, right, asking).await {
             return Err(self.refuse(right));
         }
         Ok(Permit { uid: caller.uid, _place: place })
@@ -148,9 +149,14 @@ impl Access {
         let Some(caller) = caller_of(way, connection, header).await else {
             return Err(self.refuse(Right::Inspect));
         };
-        let sight = if self.allows(way, &caller, connection, header, Right::Manage).await {
+        // Nobody is asked for a password to be shown a little more.
+        let full = self.allows(way, &caller, connection, header, Right::Manage, Asking::Nobody);
+        let sight = if full.await {
             Sight::Full
-        } else if self.allows(way, &caller, connection, header, Right::Inspect).await {
+        } else if self
+            .allows(way, &caller, connection, header, Right::Inspect, Asking::of(header))
+            .await
+        {
             Sight::Plain
         } else {
             return Err(self.refuse(Right::Inspect));
@@ -170,11 +176,12 @@ impl Access {
         connection: &Connection,
         header: &Header<'_>,
         right: Right,
+        asking: Asking,
     ) -> bool {
         match (self.rules.decide(caller, right), way) {
             (Verdict::Allowed, _) => true,
             (Verdict::Refused, _) | (Verdict::AskPolkit, Way::Peer { .. }) => false,
-            (Verdict::AskPolkit, Way::Bus) => ask_polkit(connection, header, right).await,
+            (Verdict::AskPolkit, Way::Bus) => ask_polkit(connection, header, right, asking).await,
         }
     }
 
@@ -253,12 +260,32 @@ fn groups_of(uid: u32) -> Vec<u32> {
         .unwrap_or_default()
 }
 
-async fn ask_polkit(connection: &Connection, header: &Header<'_>, right: Right) -> bool {
-    let interactive = header.primary().flags().contains(Flags::ALLOW_INTERACTIVE_AUTH);
-    let (flags, wait) = if interactive {
-        (CheckAuthorizationFlags::ALLOW_USER_INTERACTION, POLKIT_WAIT_INTERACTIVE)
-    } else {
-        (CheckAuthorizationFlags::empty(), POLKIT_WAIT)
+/// Whom polkit may ask before it decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asking {
+    Nobody,
+    /// The person behind the caller, who has allowed it (`ALLOW_INTERACTIVE_AUTHORIZATION`).
+    Person,
+}
+
+impl Asking {
+    fn of(header: &Header<'_>) -> Asking {
+        let allowed = header.primary().flags().contains(Flags::ALLOW_INTERACTIVE_AUTH);
+        if allowed { Asking::Person } else { Asking::Nobody }
+    }
+}
+
+async fn ask_polkit(
+    connection: &Connection,
+    header: &Header<'_>,
+    right: Right,
+    asking: Asking,
+) -> bool {
+    let (flags, wait) = match asking {
+        Asking::Person => {
+            (CheckAuthorizationFlags::ALLOW_USER_INTERACTION, POLKIT_WAIT_INTERACTIVE)
+        }
+        Asking::Nobody => (CheckAuthorizationFlags::empty(), POLKIT_WAIT),
     };
     let question = async {
         let subject = Subject::new_for_message_header(header).ok()?;
