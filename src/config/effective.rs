@@ -61,6 +61,7 @@ pub(super) fn listener_tree(listener: &ListenerPlan) -> Tree {
         ("addresses", addresses.into()),
         ("protocols", vec!["h1"].into()),
         ("trusted_proxies", trusted.into()),
+        ("identity_fields", listener.own.identity_fields.clone().unwrap_or_default().into()),
         ("proxy_protocol", "off".into()),
     ]);
     put_terms(&mut out, &listener.own);

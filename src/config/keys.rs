@@ -90,6 +90,13 @@ pub static LISTENER: Object = Object {
         )
         .or("[]"),
         Key::new(
+            "identity_fields",
+            Shape::List { item: &Shape::Text, min: 0 },
+            "Header fields by which backends learn who the user is, such as `X-Remote-User`: removed \
+             in every spelling unless they come from one of `trusted_proxies`.",
+        )
+        .or("[]"),
+        Key::new(
             "proxy_protocol",
             Shape::Word(&Word { now: &["off"], later: &["v1", "v2", "any"] }),
             "Whether a PROXY header is expected before the first request.",

@@ -34,6 +34,8 @@ pub struct TermsSet {
     pub waiting: Option<u32>,
     /// Idle connections to one backend.
     pub idle_connections: Option<u32>,
+    /// Fields that only trusted proxies may send (listeners).
+    pub identity_fields: Option<Vec<String>>,
 }
 
 impl TermsSet {
@@ -49,6 +51,9 @@ impl TermsSet {
         limits.body_bytes = self.body_bytes.unwrap_or(limits.body_bytes);
         limits.waiting = self.waiting.unwrap_or(limits.waiting);
         limits.idle_connections = self.idle_connections.unwrap_or(limits.idle_connections);
+        if let Some(fields) = &self.identity_fields {
+            terms.forwarding.identity_fields.clone_from(fields);
+        }
     }
 
     /// The level that says everything that `terms` holds.
@@ -63,6 +68,7 @@ impl TermsSet {
             body_bytes: Some(body_bytes),
             waiting: Some(waiting),
             idle_connections: Some(idle_connections),
+            identity_fields: Some(terms.forwarding.identity_fields.clone()),
         }
     }
 }

@@ -54,6 +54,28 @@ fn a_trusted_proxy_is_believed_up_to_the_first_stranger() {
 }
 
 #[test]
+fn fields_that_name_the_user_come_from_trusted_proxies_only() {
+    let origin = Origin::saying("x");
+    let listener = |trusted: &str| {
+        let keys = format!(
+            "\"address\": \"127.0.0.1:0\", \"identity_fields\": [\"X-Remote-User\"], \
+             \"trusted_proxies\": [{trusted}]"
+        );
+        routes(&to(&[&origin.address])).replacen("\"address\": \"127.0.0.1:0\"", &keys, 1)
+    };
+    for (trusted, expect) in [("", None), ("\"127.0.0.0/8\"", Some("alice"))] {
+        let proxy = Setup::new(&listener(trusted)).start();
+        let mut client = Client::connect(proxy.address());
+        client.send(
+            "GET / HTTP/1.1\r\nHost: a\r\nX-REMOTE-User: alice\r\nx_remote_user: root\r\n\r\n",
+        );
+        assert_eq!(client.response("GET").status(), 200);
+        assert_eq!(origin.last().field("x-remote-user"), expect);
+        assert_eq!(origin.last().field("x_remote_user"), None);
+    }
+}
+
+#[test]
 fn via_names_the_proxy_on_both_ways() {
     let origin = Origin::saying("x");
     let proxy = before(&origin);

@@ -9,6 +9,7 @@ use crate::config::problem::Severity;
 use crate::config::shape::{Shape, Word};
 use crate::config::terms::{Interner, TermsSet};
 use crate::config::words;
+use crate::msg::is_token_byte;
 
 use super::build::Level;
 use super::{Checker, Fields, shown};
@@ -68,7 +69,9 @@ impl Checker<'_> {
         let trusted_proxies = trusted.map_or_else(Vec::new, |value| self.networks(value, 0));
         let limits = fields.get("limits");
         let limits = limits.and_then(|value| self.object(value, &keys::LISTENER_LIMITS));
-        let own = self.terms(fields.get("timeouts"), limits, Level::Listener);
+        let mut own = self.terms(fields.get("timeouts"), limits, Level::Listener);
+        let identity = fields.get("identity_fields").map(|value| self.field_names(value));
+        own.identity_fields = identity.filter(|names| !names.is_empty());
         Some(ListenerPlan {
             name: member.key().to_owned(),
             addresses,
@@ -76,6 +79,21 @@ impl Checker<'_> {
             terms: interner.resolve(&[top, &own]),
             own,
         })
+    }
+
+    /// Names of header fields, as HTTP has them (RFC 9110 §5.6.2).
+    fn field_names(&mut self, value: Value<'_>) -> Vec<String> {
+        let mut names = Vec::new();
+        for item in self.list(value, 0) {
+            let Some(text) = self.string(item) else { continue };
+            if text.is_empty() || !text.bytes().all(is_token_byte) {
+                let message = format!("{:?} is no name of a header field", shown(text));
+                self.error("bad-value", item, message);
+            } else {
+                names.push(text.to_owned());
+            }
+        }
+        names
     }
 
     fn listener_name(&mut self, member: Value<'_>) {
