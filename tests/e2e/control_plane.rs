@@ -185,3 +185,48 @@ fn the_program_checks_and_describes_without_serving() {
     let version = cloudcup(&["--version"]);
     assert!(String::from_utf8_lossy(&version.stdout).starts_with("cloudcup "));
 }
+
+/// The serials of the ready workers, and the service's.
+fn serials(proxy: &Proxy) -> (Vec<u64>, u64) {
+    let output = proxy.cupctl(&["status", "--json"]);
+    let status: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let workers = status["workers"].as_array().expect("workers").clone();
+    let ready = workers.iter().filter(|worker| worker["state"] == "ready");
+    let serials = ready.map(|worker| worker["serial"].as_u64().unwrap()).collect();
+    (serials, status["serial"].as_u64().unwrap())
+}
+
+#[test]
+fn applies_while_workers_die_leave_all_on_one_serial() {
+    let origins = [Origin::saying("a"), Origin::saying("b")];
+    let config = |n: usize| routes(&to(&[&origins[n].address]));
+    let proxy = Setup::new(&config(0)).start();
+    for n in 1..=8 {
+        let workers = proxy.workers();
+        std::fs::write(proxy.config(), config(n % 2)).unwrap();
+        proxy.signal(Signal::SIGHUP);
+        // In the middle of it, wherever that is.
+        kill(Pid::from_raw(workers[n % workers.len()] as i32), Signal::SIGKILL).unwrap();
+        until("two workers on the new serial", || {
+            let (workers, serial) = serials(&proxy);
+            (serial == n as u64 + 1 && workers == [serial, serial]).then_some(())
+        });
+        for _ in 0..10 {
+            assert_eq!(get(proxy.address(), "/").text(), ["a", "b"][n % 2]);
+        }
+    }
+}
+
+#[test]
+fn an_apply_outlasts_a_worker_that_hangs() {
+    let origins = [Origin::saying("a"), Origin::saying("b")];
+    let proxy = before(&origins[0]);
+    let workers = proxy.workers();
+    kill(Pid::from_raw(workers[0] as i32), Signal::SIGSTOP).unwrap();
+    // Waits until the hung one is replaced, then takes effect everywhere.
+    proxy.reload(&routes(&to(&[&origins[1].address])));
+    for _ in 0..20 {
+        assert_eq!(get(proxy.address(), "/").text(), "b");
+    }
+    assert!(!proxy.workers().contains(&workers[0]));
+}
