@@ -162,6 +162,7 @@ fn open_history(options: &Options) -> History {
     })
 }
 
+// Length: one value with all the parts of the master, which is best read in one list.
 #[allow(clippy::too_many_arguments)] // The parts of the master, each made by another step.
 fn build(
     options: Options,
