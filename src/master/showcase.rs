@@ -108,6 +108,7 @@ impl Showcase {
         let port = self.port;
         let url = format!("http://127.0.0.1:{port}");
         let control = self.control.display();
+        let cupctl = cupctl();
         let pid = |index: usize| {
             let helper = self.backends.get(index).and_then(|backend| backend.helper.as_ref());
             helper.map_or(0, |helper| helper.pid)
@@ -124,8 +125,8 @@ Cloud Cup demo: {url}
 
   try      curl {url}/
            curl -i {url}/old/
-           cupctl --address unix:{control} show backends
-           cupctl --address unix:{control} why {url}/green/
+           {cupctl} --address unix:{control} show backends
+           {cupctl} --address unix:{control} why {url}/green/
            kill {}    (stops green: every request goes to blue; green is back after {} s)
 
 Ctrl-C stops it.
@@ -133,6 +134,17 @@ Ctrl-C stops it.
             pid(0),
             ABSENCE.as_secs()
         )
+    }
+}
+
+/// How to call cupctl: by its name where the shell finds it, else by the path beside this program.
+fn cupctl() -> String {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let known = std::env::split_paths(&path).any(|folder| folder.join("cupctl").is_file());
+    let beside = std::env::current_exe().ok().map(|program| program.with_file_name("cupctl"));
+    match beside {
+        Some(beside) if !known && beside.is_file() => beside.display().to_string(),
+        _ => "cupctl".to_owned(),
     }
 }
 
