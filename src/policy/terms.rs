@@ -65,7 +65,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Limits {
         Limits {
-            header_bytes: 16 * 1024,
+            header_bytes: 15 * 1024,
             header_fields: 100,
             body_bytes: None,
             waiting: 1_024,
