@@ -75,6 +75,7 @@ pub async fn connect(global: &Global) -> Result<Service, Fault> {
     let places = places(global)?;
     let mut tried = Vec::new();
     let mut forbidden = false;
+    let mut nobody = false;
     for place in &places {
         let outcome = match place {
             Place::Socket(path) => connect_socket(path).await,
@@ -87,12 +88,20 @@ pub async fn connect(global: &Global) -> Result<Service, Fault> {
             Err(error) => {
                 forbidden |= matches!(&error, zbus::Error::InputOutput(error)
                     if error.kind() == std::io::ErrorKind::PermissionDenied);
+                // A bus knows for sure; a socket that may not be opened can be a dead one.
+                nobody |= is_nobody(&error);
                 tried.push(format!("{}: {}", describe(place), reason(&error)));
             }
         }
     }
-    let exit = if forbidden { Exit::NotAuthorized } else { Exit::NoService };
+    let exit = if forbidden && !nobody { Exit::NotAuthorized } else { Exit::NoService };
     Err(Fault::new(exit, format!("the service does not answer ({})", tried.join("; "))))
+}
+
+/// Whether the bus says that nobody has the name.
+fn is_nobody(error: &zbus::Error) -> bool {
+    matches!(error, zbus::Error::InputOutput(error)
+        if error.to_string().contains(names::BUS_NAME))
 }
 
 fn describe(place: &Place) -> String {

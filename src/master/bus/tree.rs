@@ -155,3 +155,44 @@ impl Objects {
         interfaces: Cow<'_, [InterfaceName<'_>]>,
     ) -> zbus::Result<()>;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::access::Access;
+    use super::*;
+    use crate::control::rights::Mode;
+
+    #[test]
+    fn objects_are_bounded_and_workers_come_first() {
+        let poll = mio::Poll::new().unwrap();
+        let waker = Arc::new(mio::Waker::new(poll.registry(), mio::Token(0)).unwrap());
+        let (commands, _requests) = crate::master::command::channel(waker);
+        let shared = Shared::new(commands, Access::new(super::super::rules(Mode::User)));
+        let pool = |number: usize| {
+            let name = format!("p{number}");
+            let row = |address: &str| BackendView {
+                pool: name.clone(),
+                address: address.into(),
+                state: if address == "a" { "up".into() } else { "down".into() },
+                ..BackendView::default()
+            };
+            let backends = vec![row("a"), row("b")];
+            PoolView { name: name.clone(), backends, ..PoolView::default() }
+        };
+        let snapshot = Snapshot {
+            workers: vec![WorkerView { pid: 5, ..WorkerView::default() }, WorkerView::default()],
+            pools: (0..2000).map(pool).collect(),
+            ..Snapshot::default()
+        };
+        let nodes = nodes(&shared, &snapshot);
+        assert_eq!(nodes.len(), names::OBJECTS_MAX);
+        // A slot without a process is no object.
+        let workers = nodes.values().filter(|node| matches!(node, Node::Worker(_))).count();
+        assert_eq!((workers, nodes.contains_key(&path::worker(5))), (1, true));
+        let Some(Node::Pool(first)) = nodes.get(&path::pool("p0")) else { panic!("no pool p0") };
+        assert_eq!((first.backends.len(), first.backends_up), (2, 1));
+        for path in &first.backends {
+            assert!(nodes.contains_key(path.as_str()), "{path}");
+        }
+    }
+}
